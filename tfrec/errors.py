@@ -1,0 +1,35 @@
+"""The errors a user can meet. Each message is one line: what, where, got, allowed, next step."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TfrecError(Exception):
+    """Base of every error that the caller can mend; command lines print it without a traceback and exit with 2."""
+
+
+class ConfigError(TfrecError):
+    """A flag, a config file or a dataset.yaml says something that is not allowed."""
+
+
+class SchemaError(TfrecError):
+    """Data, artifact and request do not agree on the features."""
+
+
+class DataError(TfrecError):
+    """The logs or records themselves are unusable: missing, empty, torn, or with too many bad rows."""
+
+
+class ArtifactError(TfrecError):
+    """A dataset, job or export directory is absent, incomplete or of another kind than asked for."""
+
+
+def did_you_mean(got: str, allowed: Iterable[str]) -> str:
+    """Return `"; did you mean 'x'?"` for the nearest allowed name, else the list of the allowed ones."""
+    names = sorted(allowed)
+    near = difflib.get_close_matches(got, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; allowed: {', '.join(names)}" if names else ""

@@ -1,0 +1,1 @@
+"""Apache Beam pipelines: interaction logs become a dataset directory."""
