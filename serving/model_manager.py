@@ -1,0 +1,146 @@
+"""All models of a server: which there are, when they are ready, and which version answers a request."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Collection, Iterable, Iterator
+
+from tensorflow_serving.apis import model_pb2
+
+from serving.options import LoadOptions, ModelOptions
+from serving.servable import Servable
+from serving.served_model import Progress, ServedModel
+from serving.served_version import VersionStatus
+from serving.status import invalid_argument, not_found
+from tfrec.errors import ArtifactError
+
+_log = logging.getLogger(__name__)
+_CANCEL_CHECK_SECONDS = 0.1
+
+
+class UnavailableError(Exception):
+    """Some of the configured models could not be loaded."""
+
+
+class ModelManager:
+    """The models of a server, each with its own thread: a slow or failing one does not hold up another."""
+
+    def __init__(self, load: LoadOptions) -> None:
+        self._load = load
+        self._models: dict[str, ServedModel] = {}
+        self._retired: list[ServedModel] = []
+        self._reconfiguring = threading.Lock()
+        self._changed = threading.Condition()
+
+    def serve(self, models: Collection[ModelOptions], cancel: threading.Event | None = None) -> None:
+        """Serve exactly `models` from now on; return when the new ones are available, or `cancel` is set.
+
+        Raises UnavailableError when one of them has been given up, and ArtifactError when there is nothing to
+        load and nobody will look again.
+        """
+        with self._reconfiguring:
+            names = {options.name for options in models}
+            for name in self._models.keys() - names:
+                retired = self._models.pop(name)
+                retired.retire()
+                self._retired.append(retired)
+            added = []
+            for options in models:
+                present = self._models.get(options.name)
+                if present is None:
+                    added.append(self._add(options))
+                elif present.options != options:
+                    present.reconfigure(options)
+            self._wait_until_available(added, cancel or threading.Event())
+
+    @contextlib.contextmanager
+    def lease(self, spec: model_pb2.ModelSpec) -> Iterator[tuple[Servable, int]]:
+        """Hold the servable that `spec` asks for, and its version, for the length of one request.
+
+        Raises StatusError as TF Serving does when there is none.
+        """
+        if not spec.name:
+            raise invalid_argument("ModelSpec has no name specified.")
+        choice = spec.WhichOneof("version_choice")
+        if choice == "version_label":
+            raise invalid_argument(f"Unrecognized servable version label: {spec.version_label}")
+        number = spec.version.value if choice == "version" else None
+        model = self._models.get(spec.name)
+        held = model.acquire(number) if model else None
+        if held is None:
+            asked = f"Latest({spec.name})" if number is None else f"Specific({spec.name}, {number})"
+            raise not_found(f"Servable not found for request: {asked}")
+        version, servable = held
+        try:
+            yield servable, version.number
+        finally:
+            version.release()
+
+    def statuses(self, name: str) -> list[VersionStatus]:
+        """Return the status of every version that model `name` has or had, highest first; none if unknown."""
+        by_version = {
+            status.version: status for model in self._named(name) for status in reversed(model.statuses())
+        }
+        return [by_version[version] for version in sorted(by_version, reverse=True)]
+
+    def summary(self) -> str:
+        """Return `name (versions 1, 2)` of every model, for people."""
+        parts = []
+        for name, model in sorted(self._models.items()):
+            versions = [str(s.version) for s in reversed(model.statuses()) if s.state.name == "AVAILABLE"]
+            parts.append(f"{name} (version{'s' * (len(versions) > 1)} {', '.join(versions) or 'none yet'})")
+        return ", ".join(parts)
+
+    def stop(self) -> None:
+        """Free all models; requests that still run end with CANCELLED."""
+        for model in [*self._models.values(), *self._retired]:
+            model.stop()
+
+    def _add(self, options: ModelOptions) -> ServedModel:
+        model = self._models[options.name] = ServedModel(options, self._load, self._notify)
+        model.start()
+        return model
+
+    def _named(self, name: str) -> Iterable[ServedModel]:
+        yield from (model for model in self._retired if model.options.name == name)
+        if name in self._models:
+            yield self._models[name]
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _wait_until_available(self, models: list[ServedModel], cancel: threading.Event) -> None:
+        with self._changed:
+            while not cancel.is_set():
+                progress = {model: model.progress() for model in models}
+                if self._load.poll_wait_seconds == 0:
+                    _check_not_empty(progress)
+                if not {Progress.NOT_LOOKED, Progress.EMPTY, Progress.LOADING} & set(progress.values()):
+                    _check_not_failed(progress)
+                    return
+                # With a timeout, since `cancel` does not notify.
+                self._changed.wait(_CANCEL_CHECK_SECONDS)
+
+
+def _check_not_empty(progress: dict[ServedModel, Progress]) -> None:
+    for model, state in progress.items():
+        if state is Progress.EMPTY:
+            raise ArtifactError(
+                f"model {model.options.name!r}: no complete version under {model.options.base_path}, and "
+                "--file_system_poll_wait_seconds=0 looks only once; export a model there first"
+            )
+
+
+def _check_not_failed(progress: dict[ServedModel, Progress]) -> None:
+    failed = [model for model, state in progress.items() if state is Progress.FAILED]
+    if failed:
+        reasons = [
+            f"{{{{name: {model.options.name} version: {status.version}}} due to error: {status.error}}}, "
+            for model in failed
+            for status in model.statuses()
+            if status.error
+        ]
+        raise UnavailableError(f"{len(failed)} servable(s) did not become available: {{{''.join(reasons)}}}")

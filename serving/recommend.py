@@ -1,0 +1,120 @@
+"""`python -m serving.recommend`: ask a model server what it would recommend to a user."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from serving.client import Client
+from serving.command_line import ArgumentParser, at_least
+from serving.errors import ServingError
+from serving.results import ScoredItems
+from tfrec.errors import ConfigError, TfrecError
+
+_EXAMPLE = """\
+example: python -m serving.recommend --server localhost:8500 --model two_tower --user 42 --k 10
+
+Prints the items that the model recommends to the user, best first.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print recommendations; return the exit code."""
+    try:
+        _recommend(_parser().parse(sys.argv[1:] if arguments is None else arguments))
+    except TfrecError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except ServingError as error:
+        print(f"ServingError: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _recommend(flags: argparse.Namespace) -> None:
+    with Client(flags.server, flags.timeout_seconds) as client:
+        items = client.recommend(
+            flags.model,
+            flags.user,
+            k=flags.k,
+            exclude=flags.exclude,
+            allow=flags.allow,
+            exclude_seen=not flags.include_seen,
+            **_features(flags.feature),
+        )
+        titles = client.titles(flags.model, items.ids)
+    if flags.json:
+        print(json.dumps(_as_json(items, titles), ensure_ascii=False))
+    else:
+        Console().print(_table(items, titles))
+
+
+def _features(assignments: Sequence[str]) -> dict[str, Any]:
+    """Return the features of `name=value` flags; a name given twice is a multi-valued feature."""
+    values: dict[str, list[str]] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not name or not equals:
+            raise ConfigError(f"--feature: got {assignment!r}; expected name=value")
+        values.setdefault(name, []).append(value)
+    return {name: given[0] if len(given) == 1 else given for name, given in values.items()}
+
+
+def _as_json(items: ScoredItems, titles: Sequence[str]) -> dict[str, Any]:
+    return {
+        "model": items.model,
+        "version": items.version,
+        "user": items.user,
+        "items": [
+            {"id": item_id, "title": title, "score": score}
+            for (item_id, score), title in zip(items, titles, strict=True)
+        ],
+    }
+
+
+def _table(items: ScoredItems, titles: Sequence[str]) -> Table:
+    table = Table(title=f"{items.model} version {items.version}, user {items.user}")
+    table.add_column("rank", justify="right")
+    table.add_column("id", no_wrap=True)
+    has_titles = any(titles)
+    if has_titles:
+        table.add_column("title")
+    table.add_column("score", justify="right")
+    for i, ((item_id, score), title) in enumerate(zip(items, titles, strict=True)):
+        # Text, not markup: a title may hold square brackets.
+        title_cells = [Text(title)] if has_titles else []
+        table.add_row(Text(str(i + 1)), Text(item_id), *title_cells, Text(f"{score:.4f}"))
+    return table
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="python -m serving.recommend", example=_EXAMPLE)
+    add = parser.add_argument
+    add("--server", default="localhost:8500", help="host:port of the server (%(default)s)")
+    add("--model", required=True, help="the model's name on the server")
+    add("--user", required=True, help="user id, as in the logs; one the model has not seen is fine")
+    add("--k", type=at_least(1), default=10, help="number of items (%(default)s)")
+    add("--exclude", nargs="+", action="extend", default=[], metavar="ID", help="items to leave out")
+    add("--allow", nargs="+", action="extend", default=[], metavar="ID", help="recommend only these items")
+    add("--include-seen", action="store_true", help="keep items of the user's known history")
+    add(
+        "--feature",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a user or context feature, instead of what the model knows; again for several values",
+    )
+    add("--json", action="store_true", help="print JSON")
+    add("--timeout-seconds", type=float, default=5.0, help="deadline of each call (%(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

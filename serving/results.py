@@ -1,0 +1,42 @@
+"""What a client's calls return."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredItems:
+    """Items for one user, best first: `scores[i]` belongs to `ids[i]`."""
+
+    user: str
+    ids: tuple[str, ...]
+    scores: tuple[float, ...]
+    model: str
+    version: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[tuple[str, float]]:
+        return zip(self.ids, self.scores, strict=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelMetadata:
+    """A model version's signatures, by name, as SignatureDef protos."""
+
+    model: str
+    version: int
+    signatures: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class VersionState:
+    """The state of a model version, such as `AVAILABLE`; `error` is empty when there is none."""
+
+    version: int
+    state: str
+    error: str

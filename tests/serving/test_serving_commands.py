@@ -1,0 +1,230 @@
+"""The command lines, as processes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from serving import recommend, server
+from serving.flags import parse_flags
+from serving.options import AllVersions, LatestVersions, SpecificVersions
+from tfrec.errors import ConfigError
+
+
+@pytest.fixture
+def start_server():
+    """Start `python -m serving.server`; return the process and its target once it is ready."""
+    processes = []
+
+    def start(*flags):
+        command = [sys.executable, "-m", "serving.server", "--port=0", *flags]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        processes.append(process)
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            ready = re.search(r"^Serving (.*) at (\S+:\d+) \(gRPC\)$", line)
+            if ready:
+                return process, ready.group(1), ready.group(2)
+        pytest.fail(f"no ready line: {''.join(lines)}")
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def run_recommend(capsys, *flags):
+    code = recommend.main(flags)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_server_serves_and_drains_on_sigterm(start_server, add_version, stubs_of):
+    base_path = add_version("adder", 12, "adder")
+    process, models, target = start_server(f"--model-base-path={base_path}", "--model_name=my-adder")
+    assert models == "my-adder (version 12)"
+
+    stubs = stubs_of(target)
+    answers = []
+    call = threading.Thread(
+        target=lambda: answers.append(
+            stubs.predict("my-adder", signature="slow", timeout=60, steps=np.int32([300_000]))
+        )
+    )
+    assert stubs.sum(1.0, model="my-adder") == (1.0, 12)
+    call.start()
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    call.join()
+    assert list(answers[0].outputs["count"].int_val) == [300_000]
+    assert process.wait(timeout=20) == 0
+    assert "Traceback" not in process.stderr.read()
+
+
+def test_server_and_client_work_where_no_keras_is_installed(templates):
+    script = f"""
+import pathlib, sys
+
+class WithoutKeras:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, *arguments):
+        is_keras = name.partition(".")[0] in ("keras", "tf_keras")
+        return None if is_keras else self.finder.find_spec(name, *arguments)
+
+sys.meta_path[:] = [WithoutKeras(finder) for finder in sys.meta_path]
+import serving.recommend, serving.server
+from serving.servable import Servable
+print(sorted(Servable.load(pathlib.Path({str(templates / "recommender")!r})).signatures))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "['items', 'rank', 'recommend', 'serving_default']", result.stderr
+
+
+def test_the_recommend_command_prints_a_table(shared_server):
+    command = [sys.executable, "-m", "serving.recommend", "--server", shared_server.target]
+    command += ["--model", "recommender", "--user", "new", "--k", "2", "--exclude", "i0", "i1"]
+    result = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "80"}, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "recommender version 1, user new" in result.stdout
+    assert re.search(r"1 .* i2 .* Title of \[i2\] .* 5.0000", result.stdout)
+    assert re.search(r"2 .* i3 .* Title of \[i3\] .* 4.0000", result.stdout)
+    assert "i4" not in result.stdout
+
+
+def test_the_recommend_command_prints_json(capsys, shared_server):
+    flags = ["--server", shared_server.target, "--model", "recommender", "--user", "u1", "--json"]
+    flags += ["--allow", "i1", "i2", "--include-seen", "--feature", "boost=0.5", "--feature", "genres=a"]
+    code, out, err = run_recommend(capsys, *flags)
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {
+        "model": "recommender",
+        "version": 1,
+        "user": "u1",
+        "items": [
+            {"id": "i2", "title": "Title of [i2]", "score": 102.5},
+            {"id": "i1", "title": "Title of [i1]", "score": 101.5},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--k", "0"], "ConfigError: argument --k: got '0'; allowed: whole numbers from 1"),
+        (["--modle", "x"], "ConfigError: unknown flag '--modle'; did you mean '--model'?"),
+        (["--feature", "boost"], "ConfigError: --feature: got 'boost'; expected name=value"),
+        (["--feature", "boots=1"], "did you mean 'boost'?"),
+    ],
+)
+def test_a_mistake_of_the_caller_is_one_line_and_exit_code_2(capsys, shared_server, flags, message):
+    code, out, err = run_recommend(
+        capsys, "--server", shared_server.target, "--model", "recommender", "--user", "new", *flags
+    )
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_servers_error_is_one_line_and_exit_code_1(capsys, shared_server):
+    code, out, err = run_recommend(
+        capsys, "--server", shared_server.target, "--model", "missing", "--user", "new"
+    )
+    assert (code, out) == (1, "")
+    assert err.startswith("ServingError: metadata of model 'missing'")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [recommend.main, server.main])
+def test_help_shows_an_example_first(capsys, command):
+    with pytest.raises(SystemExit) as caught:
+        command(["--help"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("example: python -m serving.")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--model_base_pth=x"],
+            "ConfigError: unknown flag '--model_base_pth'; did you mean '--model_base_path'?",
+        ),
+        ([], "ConfigError: nothing to serve; pass --model_base_path=DIR, or --model_config_file=FILE"),
+        (["--model_base_path=/nowhere/at-all"], "is not a directory"),
+        (["--port=99999"], "argument --port: got '99999'; allowed: 0 to 65535"),
+        (["--model_config_file=/nowhere"], "--model_config_file: can't read /nowhere: No such file"),
+    ],
+)
+def test_the_servers_mistakes_are_one_line_and_exit_code_2(capsys, flags, message):
+    assert server.main(flags) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_start_with_exit_code_1(capsys, tmp_path):
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    (tmp_path / "m" / "1" / "saved_model.pb").write_bytes(b"not a graph")
+    assert server.main([f"--model_base_path={tmp_path}/m", "--max_num_load_retries=0"]) == 1
+    assert "Failed to start server. Error: 1 servable(s) did not become available" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_an_error(capsys, add_version, shared_server):
+    base_path = add_version("adder", 1, "adder")
+    assert server.main([f"--model_base_path={base_path}", f"--port={shared_server.port}"]) == 2
+    assert f"can't listen on 127.0.0.1:{shared_server.port}" in capsys.readouterr().err
+
+
+def test_flags_take_hyphens_and_keep_those_of_values(tmp_path):
+    options = parse_flags(
+        ["--model-base-path", str(tmp_path), "--model-name", "two-tower", "--grpc-max-threads=3"]
+    )
+    assert options.models[0].name == "two-tower"
+    assert options.grpc_max_threads == 3
+    assert options.host == "127.0.0.1"
+    assert options.port == 8500
+    assert options.load.load_retry_interval_seconds == 60
+
+
+def test_a_model_config_file_lists_models_and_policies(tmp_path):
+    path = tmp_path / "models.config"
+    path.write_text("""
+        model_config_list {
+          config { name: "a" base_path: "/a" model_version_policy { latest { num_versions: 2 } } }
+          config { name: "b" base_path: "/b" model_version_policy { specific { versions: 1 versions: 4 } } }
+          config { name: "c" base_path: "/c" model_version_policy { all {} } }
+          config { name: "d" base_path: "/d" }
+        }""")
+    models = parse_flags([f"--model_config_file={path}"]).models
+    assert [(m.name, str(m.base_path)) for m in models] == [
+        ("a", "/a"),
+        ("b", "/b"),
+        ("c", "/c"),
+        ("d", "/d"),
+    ]
+    assert [m.version_policy for m in models] == [
+        LatestVersions(2),
+        SpecificVersions(frozenset({1, 4})),
+        AllVersions(),
+        LatestVersions(1),
+    ]
+
+
+def test_a_model_config_file_that_cannot_be_read_is_an_error_with_its_line(tmp_path):
+    path = tmp_path / "models.config"
+    path.write_text('model_config_list {\n  config { nam: "a" }\n}')
+    with pytest.raises(ConfigError, match=rf"{path}:2:\d+ : .*nam.*expected a ModelServerConfig text proto"):
+        parse_flags([f"--model_config_file={path}"])

@@ -1,0 +1,62 @@
+"""TensorProtos against TensorFlow's own reading of them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+
+from serving import tensors
+
+DTYPES = [
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bool",
+]
+
+
+@pytest.mark.parametrize("as_content", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_numbers_come_back_as_they_went(dtype, as_content):
+    array = np.arange(6).reshape(2, 3).astype(dtype)
+    proto = tensors.encode(array, as_content=as_content)
+    decoded = tf.make_ndarray(proto)
+    assert decoded.dtype == array.dtype
+    assert np.array_equal(decoded, array)
+    assert np.array_equal(tensors.decode(proto), array)
+
+
+def test_text_comes_back_as_bytes():
+    proto = tensors.encode(np.array([["a", b"\xff\x00"]], dtype=object))
+    assert tensors.decode(proto).tolist() == [[b"a", b"\xff\x00"]]
+
+
+def test_empty_tensors_keep_their_shape():
+    assert tensors.decode(tensors.encode(np.zeros((2, 0), np.float32))).shape == (2, 0)
+
+
+def test_one_value_fills_a_shape_as_tensorflow_does():
+    proto = tensor_pb2.TensorProto(dtype=1, float_val=[2.5])
+    proto.tensor_shape.dim.add(size=3)
+    assert tensors.decode(proto).tolist() == [2.5, 2.5, 2.5]
+
+
+@pytest.mark.parametrize("size", [-1, -7])
+def test_an_unknown_dimension_is_an_error(size):
+    proto = tensor_pb2.TensorProto(dtype=1, float_val=[2.5])
+    proto.tensor_shape.dim.add(size=size)
+    with pytest.raises(ValueError, match="not fully known"):
+        tensors.decode(proto)
+
+
+def test_a_tensor_without_a_dtype_is_an_error():
+    with pytest.raises(ValueError, match="DT_INVALID|Unsupported|dtype|type"):
+        tensors.decode(tensor_pb2.TensorProto())

@@ -1,0 +1,1 @@
+"""The dataset directory: what the transforms write and the trainer reads."""

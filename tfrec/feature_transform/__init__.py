@@ -1,0 +1,6 @@
+"""Raw values → ids and normalised floats: one TensorFlow graph for Beam, for training and for serving."""
+
+from tfrec.feature_transform.analysis import FeatureAnalysis, NumericAnalysis
+from tfrec.feature_transform.transform import FeatureTransform, build_transform, raw_specs
+
+__all__ = ["FeatureAnalysis", "FeatureTransform", "NumericAnalysis", "build_transform", "raw_specs"]

@@ -1,0 +1,140 @@
+"""Second pipeline: ordered events → counts of every value in training and overall, and a summary of each split."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from tfrec.schema import EVENT_TIME_MS, LABEL, SPLITS, Schema
+from transforms import layout, storage
+from transforms.gather import GatherJson
+from transforms.read.typed import SOURCE
+from transforms.steps.counts import count_values, merge_counts
+from transforms.steps.latest import IS_TRAIN, latest_per_key
+from transforms.steps.split import TRAIN, assign_split
+
+SPLIT_SUMMARY, LATEST_ITEMS = "split_summary", "latest_items"
+
+
+class CountPartition(beam.DoFn):
+    """Partition number → (feature, Arrow bytes of counts), its latest item values, a summary of its splits."""
+
+    def __init__(self, schema: Schema, features: tuple[str, ...], cuts: tuple[int, int] | None, output: str) -> None:
+        self._schema = schema
+        self._features = features
+        self._item_features = [name for name in features if schema.features[name].role == "item"]
+        self._cuts = cuts
+        self._output = output
+
+    def process(self, partition: int) -> Iterator[Any]:
+        events = storage.read_table(layout.events_partition(self._output, partition))
+        split = assign_split(events, self._schema.split, self._cuts)
+        is_train = (split == TRAIN).astype(np.int64)
+        weight = np.ones(events.num_rows, np.int64)
+        for name in self._features:
+            yield name, storage.table_bytes(count_values(events.column(name), is_train, weight))
+        item_columns = events.select([*self._item_features, EVENT_TIME_MS, SOURCE])
+        item_columns = item_columns.append_column(IS_TRAIN, pa.array(is_train))
+        latest = latest_per_key([item_columns], self._schema.item_id)
+        yield beam.pvalue.TaggedOutput(LATEST_ITEMS, storage.table_bytes(latest))
+        times = events.column(EVENT_TIME_MS).to_numpy()
+        labels = events.column(LABEL).to_numpy()
+        summary = {}
+        for index, name in enumerate(SPLITS):
+            rows = split == index
+            if rows.any():
+                summary[name] = {
+                    "rows": int(rows.sum()),
+                    "label_counts": _label_counts(labels[rows]),
+                    "first_time_ms": int(times[rows].min()),
+                    "last_time_ms": int(times[rows].max()),
+                }
+        yield beam.pvalue.TaggedOutput(SPLIT_SUMMARY, summary)
+
+
+def _label_counts(labels: np.ndarray) -> list[tuple[float, int]]:
+    values, counts = np.unique(labels, return_counts=True)
+    return [(float(v), int(c)) for v, c in zip(values, counts, strict=True)]
+
+
+class MergeTables(beam.CombineFn):
+    """Merges Arrow tables by `merge`, a few at a time so that the accumulator stays small."""
+
+    def __init__(self, merge: Callable[[Iterable[pa.Table]], pa.Table]) -> None:
+        self._merge = merge
+
+    def create_accumulator(self) -> list[bytes]:
+        return []
+
+    def add_input(self, accumulator: list[bytes], element: bytes) -> list[bytes]:
+        accumulator.append(element)
+        return self._compact(accumulator) if len(accumulator) >= 16 else accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[list[bytes]]) -> list[bytes]:
+        return self._compact([content for accumulator in accumulators for content in accumulator])
+
+    def extract_output(self, accumulator: list[bytes]) -> bytes:
+        [merged] = self._compact(accumulator)
+        return merged
+
+    def _compact(self, contents: list[bytes]) -> list[bytes]:
+        if len(contents) < 2:
+            return contents
+        return [storage.table_bytes(self._merge([storage.table_of(content) for content in contents]))]
+
+
+def build_count(
+    pipeline: beam.Pipeline,
+    schema: Schema,
+    features: tuple[str, ...],
+    partitions: list[int],
+    cuts: tuple[int, int] | None,
+    output: str,
+) -> None:
+    """Add the whole of the second pipeline."""
+    counted = (
+        pipeline
+        | "partitions" >> beam.Create(partitions)
+        | "spread" >> beam.Reshuffle()
+        | "count"
+        >> beam.ParDo(CountPartition(schema, features, cuts, output)).with_outputs(
+            SPLIT_SUMMARY, LATEST_ITEMS, main="counts"
+        )
+    )
+    counted.counts | "merge" >> beam.CombinePerKey(MergeTables(merge_counts)) | "save" >> beam.MapTuple(
+        lambda name, content: storage.write_bytes(layout.counts(output, name), content)
+    )
+    merge_latest = MergeTables(functools.partial(latest_per_key, key=schema.item_id))
+    counted[LATEST_ITEMS] | "latest" >> beam.CombineGlobally(merge_latest).without_defaults() | "save latest" >> beam.Map(
+        lambda content: storage.write_bytes(layout.latest_items(output), content)
+    )
+    counted[SPLIT_SUMMARY] | "splits" >> GatherJson(layout.summary(output, "splits"), merge_split_summaries)
+
+
+def merge_split_summaries(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rows, label counts and time range of each split."""
+    merged: dict[str, Any] = {}
+    for name in SPLITS:
+        found = [part[name] for part in parts if name in part]
+        labels: dict[float, int] = {}
+        for part in found:
+            for value, count in part["label_counts"]:
+                labels[value] = labels.get(value, 0) + count
+        rows = sum(part["rows"] for part in found)
+        merged[name] = {"rows": rows}
+        if rows:
+            merged[name] |= {
+                "label_mean": sum(value * count for value, count in sorted(labels.items())) / rows,
+                "first_time_ms": min(part["first_time_ms"] for part in found),
+                "last_time_ms": max(part["last_time_ms"] for part in found),
+            }
+    return merged
+
+
+def read_counts(output: str, feature: str) -> pa.Table:
+    return storage.read_table(layout.counts(output, feature))

@@ -1,0 +1,47 @@
+"""`python -m transforms.run`: logs + dataset.yaml → a dataset directory."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from tfrec.commands import run_command
+
+EXAMPLE = """example:
+  python -m transforms.run --config ml-100k --input-dir LOGS --output DATASET
+  python -m transforms.run --config dataset.yaml --input-dir LOGS --output DATASET --set split.strategy=temporal
+
+every other flag goes to Apache Beam, for example --runner=FlinkRunner --flink_master=host:8081
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(
+        prog="python -m transforms.run",
+        usage=EXAMPLE + "\nflags:",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    flags.add_argument("--config", required=True, help="a dataset.yaml, or a preset: ml-100k, ml-1m, movietweetings, generated")
+    flags.add_argument("--input-dir", required=True, help="where the files named in the config are")
+    flags.add_argument("--output", required=True, help="the dataset directory to write; an existing one is replaced")
+    flags.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the config")
+    flags.add_argument("--json", action="store_true", help="print the manifest to stdout")
+    return flags
+
+
+def main(arguments: list[str]) -> None:
+    flags, beam_arguments = parser().parse_known_args(arguments)
+    # Beam warns on import about a Google client library that is only needed on Google's cloud.
+    logging.getLogger().addFilter(lambda record: "apitools not found" not in record.getMessage())
+    from transforms.dataset import write_dataset
+    from transforms.dataset_config import load_dataset_config
+
+    config = load_dataset_config(flags.config, tuple(flags.set))
+    write_dataset(config, flags.input_dir, flags.output, beam_arguments, print_manifest=flags.json)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,90 @@
+"""Counts → vocabularies, moments, quantile boundaries. Everything comes from the training split alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tfrec.feature_transform import NumericAnalysis
+from tfrec.schema import CategoricalFeature, NumericFeature
+from transforms.steps.counts import COUNT, TRAIN_COUNT, VALUE, vocabulary, weighted_quantiles
+
+_QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+
+
+@dataclass(frozen=True)
+class CategoricalSummary:
+    """A categorical feature of the training split."""
+
+    tokens: pa.Table  # `value`, `train_count`; the vocabulary in the order of its ids
+    statistics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class NumericSummary:
+    """A numeric feature of the training split."""
+
+    analysis: NumericAnalysis
+    statistics: dict[str, object]
+
+
+def summarise_categorical(feature: CategoricalFeature, counts: pa.Table, train_rows: int) -> CategoricalSummary:
+    """Vocabulary and shares of a feature from its counts."""
+    if feature.hash_buckets is not None:
+        tokens = counts.select([VALUE, TRAIN_COUNT]).slice(0, 0)
+    else:
+        tokens = vocabulary(counts, feature.min_count, feature.max_size, feature.default)
+    train = counts.column(TRAIN_COUNT).to_numpy()
+    is_missing = pc.equal(counts.column(VALUE), "").to_numpy()
+    values = int(train[~is_missing].sum())
+    in_vocabulary = int(pc.sum(tokens.column(TRAIN_COUNT)).as_py() or 0)
+    missing = int(train[is_missing].sum())
+    if feature.multivalued:  # an empty list leaves no trace among the values
+        missing_share = None
+    else:
+        missing_share = missing / max(train_rows, 1)
+    statistics = {
+        "distinct": int((train[~is_missing] > 0).sum()),
+        "vocabulary_size": tokens.num_rows,
+        "values": values,
+        "values_per_row": values / max(train_rows, 1),
+        "out_of_vocabulary_share": 0.0 if feature.hash_buckets else 1 - min(in_vocabulary / max(values, 1), 1.0),
+    }
+    if missing_share is not None:
+        statistics["missing_share"] = missing_share
+    return CategoricalSummary(tokens, statistics)
+
+
+def summarise_numeric(feature: NumericFeature, counts: pa.Table, train_rows: int) -> NumericSummary:
+    """Moments of g(x) and quantiles of x, from weighted distinct values (sorted, so sums are always the same)."""
+    values = counts.column(VALUE).to_numpy().astype(np.float64)
+    weights = counts.column(TRAIN_COUNT).to_numpy()
+    present = ~np.isnan(values) & (weights > 0)
+    missing = int(weights[np.isnan(values)].sum())
+    values, weights = values[present], weights[present]
+    statistics: dict[str, object] = {"missing_share": missing / max(train_rows, 1), "distinct": len(values)}
+    if len(values) == 0:
+        return NumericSummary(NumericAnalysis(), statistics)
+    seen = np.log1p(np.maximum(values, 0)) if feature.log else values
+    mean = float(np.average(seen, weights=weights))
+    deviation = float(np.sqrt(np.average((seen - mean) ** 2, weights=weights)))
+    boundaries: tuple[float, ...] = ()
+    if feature.buckets is not None:
+        inner = weighted_quantiles(values, weights, [b / feature.buckets for b in range(1, feature.buckets)])
+        boundaries = tuple(sorted(set(inner.tolist()) - {float(values[0])}))
+    quantiles = weighted_quantiles(values, weights, _QUANTILES)
+    statistics |= {
+        "mean": float(np.average(values, weights=weights)),
+        "standard_deviation": float(np.sqrt(np.average((values - np.average(values, weights=weights)) ** 2, weights=weights))),
+        "quantiles": {f"{share:g}": float(value) for share, value in zip(_QUANTILES, quantiles, strict=True)},
+    }
+    # A constant has no spread: divide by 1, not by 0.
+    analysis = NumericAnalysis(mean=mean, standard_deviation=deviation or 1.0, boundaries=boundaries)
+    return NumericSummary(analysis, statistics)
+
+
+def total_count(counts: pa.Table) -> int:
+    return int(pc.sum(counts.column(COUNT)).as_py() or 0)

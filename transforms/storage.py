@@ -1,0 +1,95 @@
+"""Files on whatever file system Beam opens, written under a temporary name and renamed when whole."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+
+def join(base: str, *parts: str) -> str:
+    return FileSystems.join(base, *parts)
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Write a whole file; a reader sees all of it or nothing, also when a worker is run twice."""
+    parent, _ = FileSystems.split(path)
+    make_directory(parent)
+    temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+    with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        file.write(content)
+    if FileSystems.exists(path):
+        FileSystems.delete([path])
+    FileSystems.rename([temporary], [path])
+
+
+def read_bytes(path: str) -> bytes:
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        content: bytes = file.read()
+    return content
+
+
+def write_table(path: str, table: pa.Table) -> None:
+    """Write an Arrow table as an IPC file."""
+    write_bytes(path, table_bytes(table))
+
+
+def read_table(path: str) -> pa.Table:
+    if Path(path).exists():  # a local file needs no copy
+        return pa.ipc.open_file(pa.memory_map(path)).read_all()
+    return table_of(read_bytes(path))
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def table_of(content: bytes) -> pa.Table:
+    return pa.ipc.open_file(pa.BufferReader(content)).read_all()
+
+
+def make_directory(path: str) -> None:
+    if not FileSystems.exists(path):
+        try:
+            FileSystems.mkdirs(path)
+        except OSError:
+            if not FileSystems.exists(path):  # another worker may have made it meanwhile
+                raise
+
+
+def remove(path: str) -> None:
+    if FileSystems.exists(path):
+        FileSystems.delete([path])
+
+
+def list_files(pattern: str) -> list[Any]:
+    """Metadata (`path`, `size_in_bytes`) of the files that match, sorted by path."""
+    [match] = FileSystems.match([pattern])
+    return sorted(match.metadata_list, key=lambda found: found.path)
+
+
+def upload_directory(local: Path, target: str) -> None:
+    """Copy a local directory tree to any file system."""
+    for file in sorted(local.rglob("*")):
+        if file.is_file():
+            write_bytes(join(target, *file.relative_to(local).parts), file.read_bytes())
+
+
+def local_copy(directory: str, files: list[str]) -> Path:
+    """The directory itself where it is local, else a temporary copy of the named files (relative paths)."""
+    if Path(directory).exists():
+        return Path(directory)
+    target = Path(tempfile.mkdtemp(prefix="tfrec-"))
+    for name in files:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(read_bytes(join(directory, *name.split("/"))))
+    return target
