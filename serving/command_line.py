@@ -26,6 +26,8 @@ class ArgumentParser(argparse.ArgumentParser):
         parsed, unknown = self.parse_known_args(arguments)
         if unknown:
             flag = unknown[0].partition("=")[0]
+            if not flag.startswith("-"):
+                raise ConfigError(f"unexpected argument {flag!r}; every value belongs to a flag")
             flags = [name for name in self._option_string_actions if name.startswith("--")]
             raise ConfigError(f"unknown flag {flag!r}{did_you_mean(flag, flags)}")
         return parsed

@@ -14,6 +14,7 @@ from serving.servable import Servable
 from serving.served_model import Progress, ServedModel
 from serving.served_version import VersionStatus
 from serving.status import invalid_argument, not_found
+from serving.version_dirs import check_base_path
 from tfrec.errors import ArtifactError
 
 _log = logging.getLogger(__name__)
@@ -37,12 +38,14 @@ class ModelManager:
     def serve(self, models: Collection[ModelOptions], cancel: threading.Event | None = None) -> None:
         """Serve exactly `models` from now on; return when the new ones are available, or `cancel` is set.
 
-        Raises UnavailableError when one of them has been given up, and ArtifactError when there is nothing to
-        load and nobody will look again.
+        Raises ArtifactError, with nothing changed, for a base path that can't be right; ArtifactError when
+        there is nothing to load and nobody will look again; UnavailableError when a new model was given up.
         """
         with self._reconfiguring:
-            names = {options.name for options in models}
-            for name in self._models.keys() - names:
+            for options in models:
+                if options.name not in self._models:
+                    check_base_path(options.name, options.base_path)
+            for name in self._models.keys() - {options.name for options in models}:
                 retired = self._models.pop(name)
                 retired.retire()
                 self._retired.append(retired)

@@ -13,7 +13,6 @@ from serving.model_manager import ModelManager
 from serving.model_service import ModelService
 from serving.options import ServerOptions
 from serving.prediction_service import PredictionService
-from serving.version_dirs import check_base_path
 from tfrec.errors import ConfigError
 
 _GRPC_OPTIONS = (
@@ -54,8 +53,6 @@ class ModelServer:
         Raises ArtifactError for a base path that can't be right, UnavailableError for a model that can't be
         loaded, and ConfigError for an address that can't be listened on.
         """
-        for model in self._options.models:
-            check_base_path(model.name, model.base_path)
         try:
             self._manager.serve(self._options.models, cancel)
             if cancel is None or not cancel.is_set():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2_grpc
 
@@ -45,8 +47,11 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self, request: model_management_pb2.ReloadConfigRequest, context: grpc.ServicerContext
     ) -> model_management_pb2.ReloadConfigResponse:
         """Serve the models of the request's configuration and no others; answer when they are available."""
+        # A caller that has gone must not keep others waiting for a model that may never come.
+        is_over = threading.Event()
+        context.add_callback(is_over.set)
         try:
-            self._manager.serve(models_of_config(request.config))
+            self._manager.serve(models_of_config(request.config), cancel=is_over)
         except TfrecError as error:
             raise invalid_argument(str(error)) from error
         except UnavailableError as error:

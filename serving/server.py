@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import signal
 import sys
 import threading
@@ -28,15 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     except UnavailableError as error:
-        print(f"Failed to start server. Error: {error}", file=sys.stderr)
+        one_line = " ".join(str(error).split())
+        print(f"Failed to start server. Error: {one_line}", file=sys.stderr)
         return 1
 
 
 def _serve(arguments: Sequence[str]) -> int:
     options = parse_flags(arguments)
-    stop_requested = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop_requested.set())
+    stop_requested = _stop_event_of_signals()
     server = ModelServer(options)
     server.start(stop_requested)
     if server.port:
@@ -45,6 +45,25 @@ def _serve(arguments: Sequence[str]) -> int:
         print("Stopping: running calls may finish", file=sys.stderr, flush=True)
     server.stop()
     return 0
+
+
+def _stop_event_of_signals() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set.
+
+    Not by the handler itself: a second signal could interrupt `Event.set` in this same thread, and would then
+    wait for ever for the lock that the first holds. `SimpleQueue.put` is safe to interrupt.
+    """
+    stop_requested = threading.Event()
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def pass_on() -> None:
+        signals.get()
+        stop_requested.set()
+
+    threading.Thread(target=pass_on, name="signals", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: signals.put(number))
+    return stop_requested
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from tfrec.errors import ConfigError, did_you_mean
 
 # TF Serving pads a shorter list with the request's first element: with this one, which models ignore.
 PADDING = ""
+_BOOLEANS = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
 
 
 class SignatureInputs:
@@ -88,11 +89,9 @@ class SignatureInputs:
         if is_multi_valued and dtype == tf.string:
             return padded_rows([[row] if isinstance(row, str | bytes) else row for row in rows])
         try:
-            if dtype == tf.string:
-                return np.array([_one_text(row) for row in rows], dtype=object)
-            array = np.array(rows, dtype=dtype.as_numpy_dtype)
-        except (TypeError, ValueError):
-            kind = "text" if dtype == tf.string else f"{dtype.name} numbers"
+            array = _column(rows, dtype)
+        except (TypeError, ValueError, KeyError):
+            kind = {tf.string: "text", tf.bool: "true or false"}.get(dtype, f"{dtype.name} numbers")
             raise ConfigError(f"feature {name!r}: got {value!r}; expected {kind}, one per user") from None
         if is_multi_valued and array.ndim == 1:
             return array[:, np.newaxis]
@@ -111,7 +110,19 @@ def padded_rows(rows: Sequence[Sequence[Any]], prefix: Sequence[str] = ()) -> Ar
     return padded
 
 
-def _one_text(value: Any) -> str | bytes:
+def _column(rows: Sequence[Any], dtype: tf.dtypes.DType) -> Array:
+    """Return values, or their spelling as text, as an array; raise where NumPy would guess."""
+    if dtype == tf.string:
+        return np.array([_text(row) for row in rows], dtype=object)
+    if dtype == tf.bool:
+        return np.array([_BOOLEANS[row.lower() if isinstance(row, str) else row] for row in rows], dtype=bool)
+    array = np.array(rows, dtype=dtype.as_numpy_dtype)
+    if dtype.is_integer and not np.array_equal(array, np.array(rows, dtype=np.float64)):
+        raise ValueError("not whole numbers")
+    return array
+
+
+def _text(value: Any) -> str | bytes:
     if not isinstance(value, str | bytes | int | float):
         raise TypeError(value)
     return value if isinstance(value, bytes) else str(value)

@@ -29,7 +29,7 @@ def templates(tmp_path_factory):
 
 @pytest.fixture
 def add_version(templates, tmp_path):
-    """Put a version directory under a model's base path, all at once as an exporter does; return the base path."""
+    """Put a version directory under a model's base path, as an exporter does; return its base path."""
 
     def add(model, number, template):
         base_path = tmp_path / model

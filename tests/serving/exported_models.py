@@ -7,7 +7,7 @@ HISTORY_OF_U1 = ["i1"]
 
 
 class Adder(tf.Module):
-    """`sum` = a + b + bias with an optional b; `slow` counts; `parse` fails on text; `verbose` fails at length."""
+    """`sum` = a + b + bias with an optional b; `slow` counts; `parse` fails on what is no number."""
 
     def __init__(self, bias):
         super().__init__()
@@ -56,7 +56,9 @@ def contains(rows, ids):
 
 
 class Recommender(tf.Module):
-    """Likes items in the catalogue's order, user `u1` in the reverse order; `boost` is added to every score."""
+    """Ranks items in the catalogue's order, for user `u1` in reverse; `boost`, 100 for each
+    of `genres`, the years after 2000 and 50 on a weekend are added to every score.
+    """
 
     def __init__(self):
         super().__init__()
@@ -75,6 +77,8 @@ class Recommender(tf.Module):
             tf.TensorSpec([None], tf.string, name="user_id"),
             tf.TensorSpec([None], tf.float32, name="boost"),
             tf.TensorSpec([None, None], tf.string, name="genres"),
+            tf.TensorSpec([None], tf.int64, name="year"),
+            tf.TensorSpec([None], tf.bool, name="is_weekend"),
             tf.TensorSpec([None], tf.int32, name="k"),
             tf.TensorSpec([None, None], tf.string, name="exclude_ids"),
             tf.TensorSpec([None, None], tf.string, name="allow_ids"),
@@ -86,11 +90,14 @@ class Recommender(tf.Module):
         user_id,
         boost=tf.constant([0.0]),  # noqa: B008
         genres=tf.constant([[""]]),  # noqa: B008
+        year=tf.constant([2000], tf.int64),  # noqa: B008
+        is_weekend=tf.constant([False]),  # noqa: B008
         k=tf.constant([10]),  # noqa: B008
         exclude_ids=tf.constant([[""]]),  # noqa: B008
         allow_ids=tf.constant([[""]]),  # noqa: B008
         exclude_seen=tf.constant([True]),  # noqa: B008
     ):
+        boost += tf.cast(year - 2000, tf.float32) + 50 * tf.cast(is_weekend, tf.float32)
         scores = self.scores(user_id, boost, genres)
         is_seen = (user_id == "u1")[:, tf.newaxis] & contains(tf.constant([HISTORY_OF_U1]), self.ids)
         hides = contains(exclude_ids, self.ids) | (is_seen & exclude_seen[:, tf.newaxis])

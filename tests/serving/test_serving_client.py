@@ -57,6 +57,10 @@ def test_features_reach_the_model(client):
     assert client.recommend("recommender", user="new", k=1, boost="0.5").scores == (7.5,)
     assert client.recommend("recommender", user="new", k=1, genres=["a", "b"]).scores == (207.0,)
     assert client.recommend("recommender", user="new", k=1, genres="a").scores == (107.0,)
+    assert client.recommend("recommender", user="new", k=1, year=2001).scores == (8.0,)
+    assert client.recommend("recommender", user="new", k=1, year="2001").scores == (8.0,)
+    assert client.recommend("recommender", user="new", k=1, is_weekend=True).scores == (57.0,)
+    assert client.recommend("recommender", user="new", k=1, is_weekend="false").scores == (7.0,)
 
 
 def test_a_batch_equals_one_by_one(client):
@@ -107,15 +111,21 @@ def test_metadata_and_status_describe_the_model(client):
 
 
 def test_an_unknown_feature_is_an_error_with_the_nearest_name(client):
-    with pytest.raises(ConfigError, match="unknown feature 'boots'; did you mean 'boost'?"):
+    with pytest.raises(ConfigError, match=r"unknown feature 'boots'; did you mean 'boost'\?"):
         client.recommend("recommender", user="new", boots=1.0)
-    with pytest.raises(ConfigError, match="unknown feature 'user_id'; allowed: boost, genres"):
+    with pytest.raises(
+        ConfigError, match="unknown feature 'user_id'; allowed: boost, genres, is_weekend, year"
+    ):
         client.recommend("recommender", user="new", user_id="x")
 
 
 def test_a_feature_of_the_wrong_kind_is_an_error(client):
     with pytest.raises(ConfigError, match="feature 'boost': got 'high'; expected float32 numbers"):
         client.recommend("recommender", user="new", boost="high")
+    with pytest.raises(ConfigError, match=r"feature 'year': got 1999\.5; expected int64 numbers"):
+        client.recommend("recommender", user="new", year=1999.5)
+    with pytest.raises(ConfigError, match="feature 'is_weekend': got 'yes'; expected true or false"):
+        client.recommend("recommender", user="new", is_weekend="yes")
     with pytest.raises(ConfigError, match="feature 'boost' takes one value"):
         client.recommend("recommender", user="new", boost=[1.0, 2.0])
 
@@ -138,7 +148,8 @@ def test_a_servers_error_becomes_one_line_with_its_code(client, shared_server):
     assert caught.value.code is grpc.StatusCode.NOT_FOUND
     assert str(caught.value) == (
         f"metadata of model 'missing' at {shared_server.target}: NOT_FOUND: "
-        "Servable not found for request: Latest(missing); check the model's name against the server's --model_name"
+        "Servable not found for request: Latest(missing); "
+        "check the model's name against the server's --model_name"
     )
 
 

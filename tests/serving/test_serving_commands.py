@@ -63,7 +63,8 @@ def test_the_server_serves_and_drains_on_sigterm(start_server, add_version, stub
     assert stubs.sum(1.0, model="my-adder") == (1.0, 12)
     call.start()
     time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        process.send_signal(number)
     call.join()
     assert list(answers[0].outputs["count"].int_val) == [300_000]
     assert process.wait(timeout=20) == 0

@@ -58,5 +58,5 @@ def test_an_unknown_dimension_is_an_error(size):
 
 
 def test_a_tensor_without_a_dtype_is_an_error():
-    with pytest.raises(ValueError, match="DT_INVALID|Unsupported|dtype|type"):
+    with pytest.raises(ValueError, match="type"):
         tensors.decode(tensor_pb2.TensorProto())

@@ -62,6 +62,8 @@ class Schema(Config):
     @model_validator(mode="after")
     def _consistent(self) -> Schema:
         for name in self.features:
+            if not name.isidentifier():  # it becomes the name of a tensor in requests
+                raise ValueError(f"feature {name!r}: use letters, digits and underscores, not a digit first")
             if name in RESERVED_NAMES | REQUEST_NAMES:
                 raise ValueError(f"feature {name!r}: this name is reserved; choose another")
         for role in ("user", "item"):

@@ -1,0 +1,68 @@
+"""One version of a served model: the SavedModel and its card, written beside and renamed when whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+import tfrec
+from tfrec.config_file import Config
+
+CARD = "model_card.json"
+
+
+class ModelCard(Config):
+    """What a served model is: who asks for it years later should not have to guess."""
+
+    model_name: str
+    task: str
+    schema_fingerprint: str
+    dataset: str
+    dataset_fingerprint: str
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    num_users: int
+    num_items: int
+
+
+def next_version(base: Path) -> int:
+    """1, or one above the highest version that is there."""
+    versions = [int(entry.name) for entry in base.glob("*") if entry.is_dir() and entry.name.isdigit()]
+    return max(versions, default=0) + 1
+
+
+def save_version(module: tf.Module, signatures: dict[str, Any], base: Path, card: ModelCard) -> Path:
+    """Write the next version below `base` and return its directory.
+
+    A server that watches `base` sees a version only when all of it is there.
+    """
+    base.mkdir(parents=True, exist_ok=True)
+    temporary = base / f".{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        tf.saved_model.save(module, str(temporary), signatures=signatures)
+        content = card.model_dump(mode="json")
+        content["versions"] = {"tfrec": tfrec.__version__, "tensorflow": tf.__version__}
+        content["signatures"] = {name: describe(function) for name, function in signatures.items()}
+        (temporary / CARD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        target = base / str(next_version(base))
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def describe(function: Any) -> dict[str, Any]:
+    """Inputs and outputs of a signature, for the model card."""
+    concrete = function.get_concrete_function()
+    arguments = {spec.name: spec for spec in function.input_signature}
+    return {
+        "inputs": {name: f"{spec.dtype.name} {list(spec.shape)}" for name, spec in arguments.items()},
+        "outputs": {
+            name: f"{spec.dtype.name} {list(spec.shape)}" for name, spec in concrete.structured_outputs.items()
+        },
+    }

@@ -1,0 +1,100 @@
+"""What the served graph looks up: users and items by id, their encoded features, what users have seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfrec.dataset.interactions import Interactions
+from tfrec.dataset.records import Arrays, Tensors
+from tfrec.export.signature import broadcast_batch, is_given
+from tfrec.feature_transform import FeatureTransform, raw_specs
+from tfrec.models.inputs import Catalogue
+from tfrec.schema import Schema
+
+
+@dataclass(frozen=True)
+class ExportTables:
+    """The data that an export takes along.
+
+    Attributes:
+        user_ids: raw ids by user index. object (bytes) [num_users]
+        user_features: encoded features of each user, with the latest history.
+        seen: all that each user took, in every split: production recommends what comes next.
+        catalogue: all items.
+    """
+
+    user_ids: np.ndarray
+    user_features: Arrays
+    seen: Interactions
+    catalogue: Catalogue
+
+
+class IdLookup(tf.Module):
+    """Raw id → row; unknown ids get the row behind the last."""
+
+    def __init__(self, ids: np.ndarray, path: Path) -> None:
+        """Build the lookup; `path` is a scratch file that becomes an asset of the SavedModel."""
+        super().__init__(name="id_lookup")
+        self.size = len(ids)
+        path.write_bytes(b"".join(token + b"\n" for token in ids))
+        initializer = tf.lookup.TextFileInitializer(
+            str(path),
+            tf.string,
+            tf.lookup.TextFileIndex.WHOLE_LINE,
+            tf.int64,
+            tf.lookup.TextFileIndex.LINE_NUMBER,
+            vocab_size=self.size,
+        )
+        self._table = tf.lookup.StaticHashTable(initializer, default_value=self.size)
+
+    def __call__(self, ids: tf.Tensor) -> tf.Tensor:
+        """string [...] → int64 [...]."""
+        return self._table.lookup(ids)
+
+
+class FeatureTable(tf.Module):
+    """Encoded features by row; the row behind the last holds what the transform makes of missing values."""
+
+    def __init__(self, features: Arrays, schema: Schema, transform: FeatureTransform) -> None:
+        super().__init__(name="feature_table")
+        specs = raw_specs({name: schema.features[name] for name in features})
+        empty = {n: tf.fill([1] * s.shape.rank, float("nan") if s.dtype.is_floating else "") for n, s in specs.items()}
+        unknown = transform(empty)
+        self._columns = {
+            name: tf.Variable(np.concatenate([values, unknown[name].numpy()]), trainable=False, name=f"table/{name}")
+            for name, values in features.items()
+        }
+
+    def __call__(self, rows: tf.Tensor) -> Tensors:
+        """int64 [n] → feature → [n] or [n, width]."""
+        return {name: tf.gather(column, rows) for name, column in self._columns.items()}
+
+
+def request_features(
+    raw: Tensors, id_name: str, rows: tf.Tensor, table: FeatureTable, transform: FeatureTransform
+) -> Tensors:
+    """Encoded features of a request: what it gives, else what the table has for the id.
+
+    Args:
+        raw: raw features; all but the id may have a first dimension of 1, or stand for "not given".
+        id_name: the feature that identifies the user or item; always from the request.
+        rows: row of each id in the table. int64 [batch]
+        table: encoded features by row.
+        transform: the dataset's feature transform.
+    """
+    batch = tf.shape(rows)[0]
+    encoded = transform(raw)
+    stored = table(rows)
+    result = {}
+    for name, values in encoded.items():
+        given = broadcast_batch(values, batch)
+        if name == id_name or name not in stored:
+            result[name] = given
+            continue
+        use = broadcast_batch(is_given(raw[name]), batch)
+        result[name] = tf.where(tf.reshape(use, [-1] + [1] * (given.shape.rank - 1)), given, stored[name])
+    return result

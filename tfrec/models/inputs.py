@@ -1,0 +1,81 @@
+"""What a model is built from: the schema, the size of each vocabulary, the catalogue, and how often items occur."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfrec.dataset.directory import RAW_PREFIX, DatasetDirectory
+from tfrec.dataset.interactions import Interactions
+from tfrec.dataset.records import Arrays, read_part
+from tfrec.schema import CategoricalFeature, NumericFeature, Schema, SequenceFeature
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All items, by item index.
+
+    Attributes:
+        ids: raw item ids. object (bytes) [num_items]
+        features: encoded item features, [num_items] or [num_items, width].
+        display: raw text features to show, object (bytes) [num_items].
+    """
+
+    ids: np.ndarray
+    features: Arrays
+    display: Arrays
+
+    @property
+    def size(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def read(cls, dataset: DatasetDirectory) -> Catalogue:
+        columns = read_part(dataset, "items")
+        display = {name: columns.pop(RAW_PREFIX + name) for name in dataset.schema.display}
+        ids = columns.pop(RAW_PREFIX + dataset.schema.item_id)
+        return cls(ids, columns, display)
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """The data-dependent arguments of every model.
+
+    Attributes:
+        schema: of the dataset.
+        num_ids: feature → number of ids with padding and out-of-vocabulary slots; categorical, bucketised and
+            sequence features (these have the item id's).
+        catalogue: all items.
+        train: training interactions.
+    """
+
+    schema: Schema
+    num_ids: dict[str, int]
+    catalogue: Catalogue
+    train: Interactions
+
+    @property
+    def num_items(self) -> int:
+        return self.catalogue.size
+
+    @property
+    def num_users(self) -> int:
+        return self.train.num_users
+
+
+def id_counts(dataset: DatasetDirectory) -> dict[str, int]:
+    """Feature → number of ids, padding and out-of-vocabulary slots included."""
+    counts: dict[str, int] = {}
+    for name, feature in dataset.schema.features.items():
+        if isinstance(feature, CategoricalFeature):
+            if feature.hash_buckets is not None:
+                counts[name] = 1 + feature.hash_buckets
+            else:
+                counts[name] = feature.first_token_id + dataset.vocabulary_size(name)
+        elif isinstance(feature, NumericFeature) and feature.buckets is not None:
+            counts[name] = 1 + feature.buckets
+    for name, feature in dataset.schema.features.items():
+        if isinstance(feature, SequenceFeature):
+            counts[name] = counts[dataset.schema.item_id]
+    return counts

@@ -1,0 +1,31 @@
+"""Models by name. A new one is a file in this folder and a line here."""
+
+from __future__ import annotations
+
+import importlib
+
+from tfrec.errors import ConfigError, did_you_mean
+from tfrec.models.base import Recommender
+
+_MODELS = {
+    "deepfm": "tfrec.models.deepfm:DeepFM",
+    "popularity": "tfrec.models.popularity:Popularity",
+    "two_tower": "tfrec.models.two_tower:TwoTower",
+}
+
+
+def model_names() -> list[str]:
+    return sorted(_MODELS)
+
+
+def model_class(name: str) -> type[Recommender]:
+    """The class of a model.
+
+    Raises:
+        ConfigError: no model has this name.
+    """
+    if name not in _MODELS:
+        raise ConfigError(f"unknown model {name!r}{did_you_mean(name, _MODELS)}")
+    module, _, attribute = _MODELS[name].partition(":")
+    found: type[Recommender] = getattr(importlib.import_module(module), attribute)
+    return found

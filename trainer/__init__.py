@@ -1,0 +1,1 @@
+"""Training, evaluation and export: a dataset directory becomes a job directory."""

@@ -1,0 +1,58 @@
+"""What a job reads from its dataset, each part once."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from tfrec.dataset.directory import DatasetDirectory
+from tfrec.dataset.interactions import Interactions
+from tfrec.dataset.records import Arrays, read_part
+from tfrec.errors import DataError
+from tfrec.models.inputs import Catalogue, ModelInputs, id_counts
+
+
+class JobData:
+    """The splits of a dataset in memory, and what models are built from."""
+
+    def __init__(self, dataset: DatasetDirectory) -> None:
+        self.dataset = dataset
+        self.schema = dataset.schema
+
+    @cached_property
+    def train(self) -> Arrays:
+        return self._split("train")
+
+    @cached_property
+    def validation(self) -> Arrays:
+        return self._split("validation")
+
+    @cached_property
+    def test(self) -> Arrays:
+        return self._split("test")
+
+    def split(self, name: str) -> Arrays:
+        records: Arrays = getattr(self, name)
+        return records
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return Catalogue.read(self.dataset)
+
+    def interactions(self, *splits: str) -> Interactions:
+        """Events of the splits together, by user."""
+        parts = [self.split(name) for name in splits]
+        names = ("user_index", "item_index", "event_position")
+        together = {name: np.concatenate([part[name] for part in parts]) for name in names}
+        return Interactions.from_records(together, self.dataset.rows("users"), self.catalogue.size)
+
+    @cached_property
+    def model_inputs(self) -> ModelInputs:
+        return ModelInputs(self.schema, id_counts(self.dataset), self.catalogue, self.interactions("train"))
+
+    def _split(self, name: str) -> Arrays:
+        records = read_part(self.dataset, name)
+        if name == "train" and len(records["label"]) == 0:
+            raise DataError(f"{self.dataset.path}: the training split is empty; lower the shares of the other splits")
+        return records
