@@ -81,9 +81,7 @@ class Client(Connection):
         for name, lists in (("exclude", exclude), ("allow", allow)):
             if len(lists) not in (0, len(users)):
                 raise ConfigError(f"{name}: got {len(lists)} lists for {len(users)} users; pass one each")
-        excluded, allowed = (
-            [list(ids) for ids in lists] or [[] for _ in users] for lists in (exclude, allow)
-        )
+        excluded, allowed = ([list(ids) for ids in lists] or [[] for _ in users] for lists in (exclude, allow))
         controls = _recommend_controls(k, excluded, allowed, exclude_seen)
         return self._score(model, RECOMMEND, users, controls, features, is_single=False)
 

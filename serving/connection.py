@@ -101,9 +101,7 @@ class Connection:
             self._metadata.pop(model, None)
         return response
 
-    def _predict(
-        self, metadata: ModelMetadata, signature: str, make_inputs: MakeInputs
-    ) -> predict_pb2.PredictResponse:
+    def _predict(self, metadata: ModelMetadata, signature: str, make_inputs: MakeInputs) -> predict_pb2.PredictResponse:
         definition = metadata.signatures.get(signature)
         if definition is None:
             raise ConfigError(

@@ -22,9 +22,7 @@ class ServingError(Exception):
         """Describe the failure `error` of the call `asked` to `target`."""
         code: grpc.StatusCode = error.code()
         details = " ".join((error.details() or "").split())
-        return cls(
-            code, f"{asked} at {target}: {code.name}: {details}{_next_step(code, target, timeout_seconds)}"
-        )
+        return cls(code, f"{asked} at {target}: {code.name}: {details}{_next_step(code, target, timeout_seconds)}")
 
 
 def _next_step(code: grpc.StatusCode, target: str, timeout_seconds: float) -> str:

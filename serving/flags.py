@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving.command_line import ArgumentParser, at_least
 from serving.model_config import read_model_config_file
 from serving.options import LoadOptions, ModelOptions, ServerOptions
+from tfrec.command_line import ArgumentParser, at_least
 from tfrec.errors import ConfigError
 
 _EXAMPLE = """\
@@ -22,7 +21,7 @@ new one is picked up while the server runs, and takes over without a failed requ
 
 def parse_flags(arguments: Sequence[str]) -> ServerOptions:
     """Return the server that the flags describe. Raises ConfigError for what is not allowed."""
-    flags = _parser().parse([_with_underscores(argument) for argument in arguments])
+    flags = _parser().parse(arguments)
     return ServerOptions(
         models=_models(flags),
         host=flags.host,
@@ -36,14 +35,6 @@ def parse_flags(arguments: Sequence[str]) -> ServerOptions:
         enable_serialization_as_tensor_content=flags.enable_serialization_as_tensor_content,
         drain_timeout_seconds=flags.drain_timeout_seconds,
     )
-
-
-def _with_underscores(argument: str) -> str:
-    """Spell `--model-name=x` as `--model_name=x`; the value keeps its hyphens."""
-    flag, equals, value = argument.partition("=")
-    if not re.fullmatch(r"--[a-z][a-z0-9_-]*", flag):
-        return argument
-    return f"--{flag[2:].replace('-', '_')}{equals}{value}"
 
 
 def _models(flags: argparse.Namespace) -> tuple[ModelOptions, ...]:

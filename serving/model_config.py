@@ -21,9 +21,7 @@ def read_model_config_file(path: Path) -> tuple[ModelOptions, ...]:
     except OSError as error:
         raise ConfigError(f"--model_config_file: can't read {path}: {error.strerror}") from error
     except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"--model_config_file: {path}:{error}; expected a ModelServerConfig text proto"
-        ) from error
+        raise ConfigError(f"--model_config_file: {path}:{error}; expected a ModelServerConfig text proto") from error
     try:
         return models_of_config(config)
     except ConfigError as error:
@@ -65,9 +63,7 @@ def _version_policy(model: model_server_config_pb2.ModelConfig) -> VersionPolicy
             return AllVersions()
         case "specific":
             if not policy.specific.versions:
-                raise ConfigError(
-                    f"model {model.name}: a specific version policy must name at least one version"
-                )
+                raise ConfigError(f"model {model.name}: a specific version policy must name at least one version")
             return SpecificVersions(frozenset(policy.specific.versions))
         case _:
             return LatestVersions(policy.latest.num_versions or 1)

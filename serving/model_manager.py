@@ -83,9 +83,7 @@ class ModelManager:
 
     def statuses(self, name: str) -> list[VersionStatus]:
         """Return the status of every version that model `name` has or had, highest first; none if unknown."""
-        by_version = {
-            status.version: status for model in self._named(name) for status in reversed(model.statuses())
-        }
+        by_version = {status.version: status for model in self._named(name) for status in reversed(model.statuses())}
         return [by_version[version] for version in sorted(by_version, reverse=True)]
 
     def summary(self) -> str:

@@ -13,13 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from serving.client import Client
-from serving.command_line import ArgumentParser, at_least
 from serving.errors import ServingError
 from serving.results import ScoredItems
+from tfrec.command_line import ArgumentParser, at_least
 from tfrec.errors import ConfigError, TfrecError
 
 _EXAMPLE = """\
 example: python -m serving.recommend --server localhost:8500 --model two_tower --user 42 --k 10
+         python -m serving.recommend --server localhost:8500 --model two_tower --ranker deepfm --user 42
 
 Prints the items that the model recommends to the user, best first.
 """
@@ -39,16 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _recommend(flags: argparse.Namespace) -> None:
+    features = _features(flags.feature)
     with Client(flags.server, flags.timeout_seconds) as client:
         items = client.recommend(
             flags.model,
             flags.user,
-            k=flags.k,
+            k=max(flags.k, flags.candidates) if flags.ranker else flags.k,
             exclude=flags.exclude,
             allow=flags.allow,
             exclude_seen=not flags.include_seen,
-            **_features(flags.feature),
+            **features,
         )
+        if flags.ranker and items.ids:
+            items = client.rank(flags.ranker, flags.user, items.ids, **features).first(flags.k)
         titles = client.titles(flags.model, items.ids)
     if flags.json:
         print(json.dumps(_as_json(items, titles), ensure_ascii=False))
@@ -101,6 +105,8 @@ def _parser() -> ArgumentParser:
     add("--model", required=True, help="the model's name on the server")
     add("--user", required=True, help="user id, as in the logs; one the model has not seen is fine")
     add("--k", type=at_least(1), default=10, help="number of items (%(default)s)")
+    add("--ranker", help="a ranking model on the same server, which orders the candidates of --model")
+    add("--candidates", type=at_least(1), default=100, help="candidates for the ranker (%(default)s)")
     add("--exclude", nargs="+", action="extend", default=[], metavar="ID", help="items to leave out")
     add("--allow", nargs="+", action="extend", default=[], metavar="ID", help="recommend only these items")
     add("--include-seen", action="store_true", help="keep items of the user's known history")

@@ -23,6 +23,10 @@ class ScoredItems:
     def __iter__(self) -> Iterator[tuple[str, float]]:
         return zip(self.ids, self.scores, strict=True)
 
+    def first(self, k: int) -> ScoredItems:
+        """The best `k` of them."""
+        return dataclasses.replace(self, ids=self.ids[:k], scores=self.scores[:k])
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelMetadata:

@@ -100,8 +100,7 @@ def _load_meta_graph(session: tf.compat.v1.Session, path: Path) -> meta_graph_pb
     try:
         return tf.compat.v1.saved_model.loader.load(session, [SERVE_TAG], str(path))
     except RuntimeError as error:
-        # The loader's only RuntimeError: no graph with the tag. TF Serving's text is shorter and names a
-        # tool.
+        # The loader's only RuntimeError: no graph with the tag.
         raise not_found(
             f"Could not find meta graph def matching supplied tags: {{ {SERVE_TAG} }}. To inspect available "
             "tag-sets in the SavedModel, please use the SavedModel CLI: `saved_model_cli`"

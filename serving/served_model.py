@@ -1,7 +1,7 @@
 """One model: it watches its base path, and keeps the versions available that the policy asks for.
 
-Availability comes first: a version is unloaded only once a wanted one answers, or when none is wanted any
-more.
+Availability comes first: a version is unloaded only once a wanted one answers, or when none is
+wanted any more.
 """
 
 from __future__ import annotations
@@ -166,15 +166,11 @@ class ServedModel:
     def _wanted_versions(self) -> list[ServedVersion]:
         """Return the wanted versions, highest first: the newest is the one that people wait for."""
         wanted = self._wanted or set()
-        return sorted(
-            (v for v in self._snapshot() if v.number in wanted), key=lambda version: -version.number
-        )
+        return sorted((v for v in self._snapshot() if v.number in wanted), key=lambda version: -version.number)
 
     def _seconds_to_sleep(self) -> float | None:
         attempts = (version.next_attempt_seconds for version in self._wanted_versions())
-        due_seconds = min(
-            [self._next_look_seconds, *(seconds for seconds in attempts if seconds is not None)]
-        )
+        due_seconds = min([self._next_look_seconds, *(seconds for seconds in attempts if seconds is not None)])
         return None if due_seconds == math.inf else max(0.0, due_seconds - time.monotonic())
 
     def _load_next_version(self) -> None:

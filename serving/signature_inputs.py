@@ -65,9 +65,7 @@ class SignatureInputs:
         feature_names = set(self._infos) - self._controls - {self.user_input}
         for name, value in features.items():
             if name not in feature_names:
-                raise ConfigError(
-                    f"{self._owner}: unknown feature {name!r}{did_you_mean(name, feature_names)}"
-                )
+                raise ConfigError(f"{self._owner}: unknown feature {name!r}{did_you_mean(name, feature_names)}")
             arrays[name] = self._feature(name, value, len(users), is_single)
         for name in set(self._infos) - arrays.keys():
             arrays[name] = self._default(name, len(users))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,34 +12,55 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_FIELD_BY_DTYPE: dict[int, str] = {
-    types_pb2.DT_FLOAT: "float_val",
-    types_pb2.DT_DOUBLE: "double_val",
-    types_pb2.DT_INT8: "int_val",
-    types_pb2.DT_INT16: "int_val",
-    types_pb2.DT_INT32: "int_val",
-    types_pb2.DT_UINT8: "int_val",
-    types_pb2.DT_UINT16: "int_val",
-    types_pb2.DT_INT64: "int64_val",
-    types_pb2.DT_UINT32: "uint32_val",
-    types_pb2.DT_UINT64: "uint64_val",
-    types_pb2.DT_BOOL: "bool_val",
-    types_pb2.DT_STRING: "string_val",
+# The field of a TensorProto that holds each dtype's values, and the dtype in NumPy.
+_FIELDS: dict[int, tuple[str, np.dtype[Any]]] = {
+    types_pb2.DT_FLOAT: ("float_val", np.dtype(np.float32)),
+    types_pb2.DT_DOUBLE: ("double_val", np.dtype(np.float64)),
+    types_pb2.DT_INT8: ("int_val", np.dtype(np.int8)),
+    types_pb2.DT_INT16: ("int_val", np.dtype(np.int16)),
+    types_pb2.DT_INT32: ("int_val", np.dtype(np.int32)),
+    types_pb2.DT_UINT8: ("int_val", np.dtype(np.uint8)),
+    types_pb2.DT_UINT16: ("int_val", np.dtype(np.uint16)),
+    types_pb2.DT_INT64: ("int64_val", np.dtype(np.int64)),
+    types_pb2.DT_UINT32: ("uint32_val", np.dtype(np.uint32)),
+    types_pb2.DT_UINT64: ("uint64_val", np.dtype(np.uint64)),
+    types_pb2.DT_BOOL: ("bool_val", np.dtype(np.bool_)),
+    types_pb2.DT_STRING: ("string_val", np.dtype(object)),
 }
+_DTYPES: dict[np.dtype[Any], int] = {numpy_dtype: dtype for dtype, (_, numpy_dtype) in _FIELDS.items()}
 
 
 def decode(proto: tensor_pb2.TensorProto) -> Array:
-    """Return the array of a TensorProto; strings are an object array of bytes.
+    """Return the array of a TensorProto; strings are an object array of bytes. It may be read-only.
 
     Raises ValueError when the proto does not hold a whole tensor.
     """
-    shape = proto.tensor_shape
-    if shape.unknown_rank or any(dim.size < 0 for dim in shape.dim):
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
         raise ValueError("the shape is not fully known")
     try:
-        return tf.make_ndarray(proto)
-    except (TypeError, KeyError, MemoryError) as error:
+        # Not `tf.make_ndarray` for all: on small tensors it takes as long as a small model's whole run.
+        if proto.dtype not in _FIELDS:
+            return tf.make_ndarray(proto)
+        field, numpy_dtype = _FIELDS[proto.dtype]
+        if proto.tensor_content and not numpy_dtype.hasobject:
+            return np.frombuffer(proto.tensor_content, numpy_dtype).reshape(shape)
+        return _filled(getattr(proto, field), numpy_dtype, math.prod(shape)).reshape(shape)
+    except (TypeError, KeyError, OverflowError, MemoryError) as error:
         raise ValueError(str(error)) from error
+
+
+def _filled(values: Sequence[Any], numpy_dtype: np.dtype[Any], size: int) -> Array:
+    """Return `size` values: the last one given fills the rest, and none at all means zeros."""
+    if len(values) > size:
+        raise ValueError(f"{len(values)} values for {size} places")
+    given = np.fromiter(values, numpy_dtype, count=len(values))
+    if len(given) == size:
+        return given
+    rest = given[-1] if len(given) else (b"" if numpy_dtype.hasobject else 0)
+    filled = np.full(size, rest, dtype=numpy_dtype)
+    filled[: len(given)] = given
+    return filled
 
 
 def encode(array: Array, *, as_content: bool = False) -> tensor_pb2.TensorProto:
@@ -45,9 +68,8 @@ def encode(array: Array, *, as_content: bool = False) -> tensor_pb2.TensorProto:
 
     Strings, which have no fixed width, always take `string_val`.
     """
-    dtype = tf.dtypes.as_dtype(array.dtype if array.dtype.kind not in "SUO" else "string").as_datatype_enum
-    field = _FIELD_BY_DTYPE.get(dtype)
-    if field is None:
+    dtype = types_pb2.DT_STRING if array.dtype.kind in "SUO" else _DTYPES.get(array.dtype)
+    if dtype is None:
         return tf.make_tensor_proto(array)
     proto = tensor_pb2.TensorProto(dtype=dtype)
     for size in array.shape:
@@ -57,7 +79,7 @@ def encode(array: Array, *, as_content: bool = False) -> tensor_pb2.TensorProto:
     elif as_content:
         proto.tensor_content = array.tobytes()
     else:
-        getattr(proto, field).extend(array.ravel().tolist())
+        getattr(proto, _FIELDS[dtype][0]).extend(array.ravel().tolist())
     return proto
 
 

@@ -29,6 +29,7 @@ def load_config(path: str | Path, model: type[C], overrides: Sequence[str] = ())
 
     Raises:
         ConfigError: the file is absent or not YAML, a key is unknown or repeated, or a value is not allowed.
+
     """
     path = Path(path)
     try:

@@ -19,7 +19,7 @@ class InBatchSoftmax(tfrs.tasks.Retrieval):  # type: ignore[misc]
     items are punished for being in many batches. Where TFRS itself is right this is TFRS's value; it differs on
     purpose in that
 
-    - probabilities are not clipped (TFRS clips at 1e-6, which gives all rare items of a large catalogue one correction);
+    - probabilities are not clipped (TFRS clips at 1e-6: all rare items of a large catalogue get one correction);
     - the row's own item never counts as its negative, however often it stands in the batch;
     - `known_positives`, other items that the row's user took, need not count as negatives either;
     - the logits are [batch, distinct items], not [batch, batch].
@@ -29,7 +29,7 @@ class InBatchSoftmax(tfrs.tasks.Retrieval):  # type: ignore[misc]
         super().__init__(temperature=temperature, remove_accidental_hits=True, name="in_batch_softmax")
         self._inverse_temperature = 1.0 / temperature
 
-    def call(  # noqa: D102
+    def call(
         self,
         query_embeddings: tf.Tensor,
         candidate_embeddings: tf.Tensor,
@@ -47,6 +47,7 @@ class InBatchSoftmax(tfrs.tasks.Retrieval):  # type: ignore[misc]
             candidate_sampling_probability: float [batch], in (0, 1], or None for no correction.
             candidate_ids: int [batch]; needed to know which candidates are the same.
             known_positives: int [batch, None], ids that are not negatives for the row; its own id may be among them.
+
         """
         assert candidate_ids is not None
         batch = tf.shape(query_embeddings)[0]

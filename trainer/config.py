@@ -46,9 +46,7 @@ class JobConfig(Config):
         path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
-def resolve_config(
-    model_name: str, config_file: str | None, overrides: Sequence[str], **identity: Any
-) -> JobConfig:
+def resolve_config(model_name: str, config_file: str | None, overrides: Sequence[str], **identity: Any) -> JobConfig:
     """Model's defaults ← config file (`model:` and `train:` sections) ← `--set` overrides.
 
     Args:
@@ -59,6 +57,7 @@ def resolve_config(
 
     Raises:
         ConfigError: unknown model or key, or a value that is not allowed.
+
     """
     found = model_class(model_name)
     sections = create_model(
@@ -81,12 +80,18 @@ def load_job_config(path: Path) -> JobConfig:
 
     Raises:
         ArtifactError: the file is absent or damaged.
+
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        sections = {"model": model_class(content["model_name"]).Config(**content["model"]), "train": content["train"]}
+        sections = {
+            "model": model_class(content["model_name"]).Config(**content["model"]),
+            "train": content["train"],
+        }
         return JobConfig(**{**content, **sections})
     except OSError:
-        raise ArtifactError(f"{path.parent}: not a job (no {path.name}); train one with: python -m trainer.task") from None
+        raise ArtifactError(
+            f"{path.parent}: not a job (no {path.name}); train one with: python -m trainer.task"
+        ) from None
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path}: damaged ({str(error).splitlines()[0]}); train again") from None

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
 
-from tfrec.commands import run_command
+from tfrec.command_line import ArgumentParser, run_command
 from tfrec.dataset.directory import RAW_PREFIX
 from tfrec.dataset.records import read_part
 from tfrec.export import ExportTables, ModelCard, RankingExport, RetrievalExport, save_version
 from tfrec.feature_transform import FeatureTransform
-from tfrec.models.base import Recommender, RetrievalModel
+from tfrec.models.base import RankingModel, Recommender, RetrievalModel
 from tfrec.schema import USER_INDEX
 from trainer.data import JobData
 from trainer.job import JobDirectory
 from trainer.run import load_model
 
-EXAMPLE = """example:
-  python -m trainer.export --job-dir JOB
-  python -m trainer.export --job-dir JOB --output EXPORT/two_tower
+EXAMPLE = """\
+example: python -m trainer.export --job-dir JOB
+         python -m trainer.export --job-dir JOB --output EXPORT/two_tower
+
+Writes the next version of the job's model; a server that watches the directory picks it up.
 """
 
 
@@ -35,9 +36,14 @@ def export_tables(data: JobData) -> ExportTables:
 def export_model(model: Recommender, data: JobData, base: Path, card: ModelCard) -> Path:
     """Write the next version of a trained model below `base`."""
     transform = FeatureTransform(data.schema, data.dataset.transform)
-    kind = RetrievalExport if isinstance(model, RetrievalModel) else RankingExport
+    tables = export_tables(data)
     with tempfile.TemporaryDirectory() as scratch:
-        module = kind(model, transform, export_tables(data), Path(scratch))
+        module: RetrievalExport | RankingExport
+        if isinstance(model, RetrievalModel):
+            module = RetrievalExport(model, transform, tables, Path(scratch))
+        else:
+            assert isinstance(model, RankingModel)
+            module = RankingExport(model, transform, tables, Path(scratch))
         return save_version(module, module.signatures(), base, card)
 
 
@@ -46,6 +52,7 @@ def export_job(job: JobDirectory, output: str | None = None) -> Path:
 
     Raises:
         ArtifactError: no trained job, or its dataset has changed.
+
     """
     model, data, config = load_model(job)
     metrics = {key: value for key, value in job.read_metrics().items() if key != "protocol"}
@@ -64,16 +71,10 @@ def export_job(job: JobDirectory, output: str | None = None) -> Path:
 
 
 def main(arguments: list[str]) -> None:
-    flags = argparse.ArgumentParser(
-        prog="python -m trainer.export",
-        usage=EXAMPLE + "\nflags:",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    flags = ArgumentParser(prog="python -m trainer.export", example=EXAMPLE)
     flags.add_argument("--job-dir", required=True, help="a job of python -m trainer.task")
     flags.add_argument("--output", help="base path of the versions; JOB/export/<model> by default")
-    chosen = flags.parse_args(arguments)
+    chosen = flags.parse(arguments)
     print(export_job(JobDirectory(chosen.job_dir), chosen.output))
 
 

@@ -55,6 +55,7 @@ class Trainer:
             validate: validation metrics of the model as it stands.
             monitor: the metric that decides which epoch is best.
             progress: what people see.
+
         """
         self._model = model
         self._batches = batches
@@ -67,16 +68,16 @@ class Trainer:
         self._state = State(self._lower_is_better)
         model.compile(optimizer=make_optimizer(config))
         model.optimizer.build(model.trainable_variables)
-        self._average = (
-            WeightAverage(model.trainable_variables, config.average_decay) if config.average_decay else None
-        )
+        self._average = WeightAverage(model.trainable_variables, config.average_decay) if config.average_decay else None
         parts: dict[str, Any] = {"model": model, "optimizer": model.optimizer, "state": self._state}
         if self._average is not None:
             parts["average"] = self._average
         self._latest = tf.train.CheckpointManager(
             tf.train.Checkpoint(**parts), str(job.latest_checkpoints), max_to_keep=2
         )
-        self._best = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), str(job.best_checkpoint), max_to_keep=1)
+        self._best = tf.train.CheckpointManager(
+            tf.train.Checkpoint(model=model), str(job.best_checkpoint), max_to_keep=1
+        )
 
     def run(self) -> dict[str, Any]:
         """Train to the end; leave the best weights in the model.
@@ -86,6 +87,7 @@ class Trainer:
 
         Raises:
             DataError: the loss became NaN or infinite.
+
         """
         if self._latest.latest_checkpoint:
             self._latest.checkpoint.restore(self._latest.latest_checkpoint)
@@ -135,7 +137,7 @@ class Trainer:
         return metrics["total_loss"]
 
     def _validate_average(self) -> dict[str, float]:
-        """Validation metrics; with averaging, of the averaged weights, which then stay in place until the epoch ends."""
+        """Validation metrics; with averaging, of the averaged weights, which stay in place until the epoch ends."""
         if self._average is not None:
             self._average.put_in_place()
         return self._validate()
@@ -176,6 +178,7 @@ def restore_best(model: tf.keras.Model, job: JobDirectory) -> None:
 
     Raises:
         ArtifactError: the job has no finished epoch.
+
     """
     found = tf.train.latest_checkpoint(str(job.best_checkpoint))
     if found is None:

@@ -25,6 +25,7 @@ class RetrievalQueries:
         users: user indices. int64 [users]
         seen: what is excluded from each user's list.
         relevant_rows, relevant_items: pairs of (position in `users`, item index) to be found.
+
     """
 
     features: Arrays

@@ -13,6 +13,7 @@ from rich.table import Table
 from tfrec.dataset.batches import Batches
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.errors import ArtifactError, ConfigError
+from tfrec.metrics import auc, log_loss, mean_absolute_error, root_mean_squared_error
 from tfrec.models.base import FittedModel, GradientModel, RankingModel, Recommender, RetrievalModel
 from tfrec.models.popularity import Popularity, PopularityConfig
 from tfrec.models.registry import model_class
@@ -45,6 +46,7 @@ def run_job(config: JobConfig, job: JobDirectory, console: Console) -> dict[str,
 
     Raises:
         ConfigError: the job directory holds another job.
+
     """
     _claim(config, job)
     make_deterministic(config.seed)
@@ -82,6 +84,7 @@ def load_model(job: JobDirectory, dataset: str | None = None) -> tuple[Recommend
 
     Raises:
         ArtifactError: no job, no dataset, or one of another schema.
+
     """
     config = load_job_config(job.config)
     directory = DatasetDirectory(dataset or config.dataset)
@@ -170,7 +173,10 @@ def evaluate_job(model: Recommender, data: JobData) -> dict[str, Any]:
     result: dict[str, Any] = {}
     scorer, baseline_scorer = retrieval_scorer(model), retrieval_scorer(baseline)
     for split, queries in retrieval_splits(data).items():
-        for prefix, found, score in ((split, model, scorer), (f"{split}/popularity", baseline, baseline_scorer)):
+        for prefix, found, score in (
+            (split, model, scorer),
+            (f"{split}/popularity", baseline, baseline_scorer),
+        ):
             values = means(evaluate_retrieval(found, queries, score))
             result |= {f"{prefix}/{name}": value for name, value in values.items()}
         result[f"{split}/users"] = len(queries.users)
@@ -187,7 +193,7 @@ def retrieval_splits(data: JobData) -> dict[str, RetrievalQueries]:
 
 
 def _evaluate_ranking_job(model: RankingModel, data: JobData) -> dict[str, Any]:
-    """AUC and log loss (or errors); beside them those of the item's mean training label, smoothed by the overall mean."""
+    """AUC and log loss, or errors; beside them those of the item's mean training label."""
     result: dict[str, Any] = {}
     for split in ("validation", "test"):
         records = data.split(split)
@@ -199,8 +205,6 @@ def _evaluate_ranking_job(model: RankingModel, data: JobData) -> dict[str, Any]:
 
 def item_mean_metrics(data: JobData, split: str) -> dict[str, float]:
     """The plainest ranker: each item's mean label in training, with 10 events at the overall mean added."""
-    from tfrec.metrics import auc, log_loss, mean_absolute_error, root_mean_squared_error
-
     train, records = data.train, data.split(split)
     overall = float(train["label"].mean())
     size = data.catalogue.size
@@ -221,7 +225,17 @@ def item_mean_metrics(data: JobData, split: str) -> dict[str, float]:
 def print_metrics(console: Console, name: str, metrics: dict[str, Any]) -> None:
     """The metrics that people compare first, with the baseline beside them."""
     baseline = "popularity" if any("/popularity/" in key for key in metrics) else "item_mean"
-    shown = ("ndcg_at_10", "recall_at_10", "hit_rate_at_10", "mrr_at_10", "map_at_10", "auc", "log_loss", "rmse", "mae")
+    shown = (
+        "ndcg_at_10",
+        "recall_at_10",
+        "hit_rate_at_10",
+        "mrr_at_10",
+        "map_at_10",
+        "auc",
+        "log_loss",
+        "rmse",
+        "mae",
+    )
     table = Table("split", "metric", name, baseline)
     for split in ("validation", "test", "test_training_history"):
         for metric in shown:

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
-from tfrec.commands import run_command
-from tfrec.errors import ConfigError, did_you_mean
+from tfrec.command_line import ArgumentParser, run_command
+from tfrec.models.registry import model_names
 
-EXAMPLE = """example:
-  python -m trainer.task --dataset DATASET --model two_tower --job-dir JOB
-  python -m trainer.task --dataset DATASET --model deepfm --job-dir JOB --set train.epochs=5 --seed 2
+EXAMPLE = """\
+example: python -m trainer.task --dataset DATASET --model two_tower --job-dir JOB
+         python -m trainer.task --dataset DATASET --model deepfm --job-dir JOB --set train.epochs=5 --seed 2
+
+Trains the model, evaluates it beside a baseline and exports it. The same command again goes on with an unfinished job.
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    flags = argparse.ArgumentParser(
-        prog="python -m trainer.task",
-        usage=EXAMPLE + "\nflags:",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def parser() -> ArgumentParser:
+    flags = ArgumentParser(prog="python -m trainer.task", example=EXAMPLE)
     flags.add_argument("--dataset", required=True, help="a dataset directory, written by python -m transforms.run")
-    flags.add_argument("--model", required=True, help="two_tower, deepfm, popularity")
-    flags.add_argument("--job-dir", required=True, help="checkpoints, logs, metrics and export; an unfinished job goes on")
+    flags.add_argument("--model", required=True, help=", ".join(model_names()))
+    flags.add_argument(
+        "--job-dir", required=True, help="checkpoints, logs, metrics and export; an unfinished job goes on"
+    )
     flags.add_argument("--config", help="YAML with the sections 'model' and 'train'")
     flags.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the config")
     flags.add_argument("--seed", type=int, default=1)
@@ -36,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> None:
-    flags = parse(arguments)
+    flags = parser().parse(arguments)
     from rich.console import Console
 
     from tfrec.dataset.directory import DatasetDirectory
@@ -62,20 +59,6 @@ def main(arguments: list[str]) -> None:
         console.print(f"exported {exported}", highlight=False)
     if flags.json:
         json.dump(metrics, sys.stdout, indent=2)
-
-
-def parse(arguments: list[str]) -> argparse.Namespace:
-    """Flags; hyphens and underscores alike.
-
-    Raises:
-        ConfigError: an unknown flag.
-    """
-    normal = [a.split("=")[0].replace("_", "-") + a[len(a.split("=")[0]) :] if a.startswith("--") else a for a in arguments]
-    flags, unknown = parser().parse_known_args(normal)
-    if unknown:
-        known = [option for action in parser()._actions for option in action.option_strings]
-        raise ConfigError(f"unknown flag {unknown[0]}{did_you_mean(unknown[0], known)}")
-    return flags
 
 
 if __name__ == "__main__":

@@ -51,7 +51,9 @@ class Analysis:
             build_transform(self._schema, analysis, transform_directory)
             transform = FeatureTransform(self._schema, transform_directory)
             storage.upload_directory(transform_directory, storage.join(self._output, directory.TRANSFORM))
-            storage.upload_directory(Path(scratch) / directory.VOCABULARY, storage.join(self._output, directory.VOCABULARY))
+            storage.upload_directory(
+                Path(scratch) / directory.VOCABULARY, storage.join(self._output, directory.VOCABULARY)
+            )
             self._schema.save(Path(scratch) / directory.SCHEMA)
             schema_bytes = (Path(scratch) / directory.SCHEMA).read_bytes()
             storage.write_bytes(storage.join(self._output, directory.SCHEMA), schema_bytes)
@@ -135,5 +137,3 @@ def _fill(column: pa.Array) -> pa.Array:
     if pa.types.is_list(column.type):
         return pc.if_else(column.is_valid(), column, pa.scalar([], column.type))
     return pc.fill_null(column, "")
-
-

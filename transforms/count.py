@@ -106,12 +106,16 @@ def build_count(
             SPLIT_SUMMARY, LATEST_ITEMS, main="counts"
         )
     )
-    counted.counts | "merge" >> beam.CombinePerKey(MergeTables(merge_counts)) | "save" >> beam.MapTuple(
-        lambda name, content: storage.write_bytes(layout.counts(output, name), content)
+    (
+        counted.counts
+        | "merge" >> beam.CombinePerKey(MergeTables(merge_counts))
+        | "save" >> beam.MapTuple(lambda name, content: storage.write_bytes(layout.counts(output, name), content))
     )
     merge_latest = MergeTables(functools.partial(latest_per_key, key=schema.item_id))
-    counted[LATEST_ITEMS] | "latest" >> beam.CombineGlobally(merge_latest).without_defaults() | "save latest" >> beam.Map(
-        lambda content: storage.write_bytes(layout.latest_items(output), content)
+    (
+        counted[LATEST_ITEMS]
+        | "latest" >> beam.CombineGlobally(merge_latest).without_defaults()
+        | "save latest" >> beam.Map(lambda content: storage.write_bytes(layout.latest_items(output), content))
     )
     counted[SPLIT_SUMMARY] | "splits" >> GatherJson(layout.summary(output, "splits"), merge_split_summaries)
 

@@ -52,6 +52,7 @@ def write_dataset(
         ConfigError: the config does not fit the files, or a flag is unknown.
         DataError: the logs are absent, empty, or hold too many bad rows (which are then kept at `output`.rejected).
         ArtifactError: `output` exists and is not a dataset.
+
     """
     console = Console(stderr=True)
     output = output.rstrip("/")
@@ -83,6 +84,7 @@ def beam_options(arguments: list[str]) -> PipelineOptions:
 
     Raises:
         ConfigError: a flag that neither this command nor Beam knows.
+
     """
     options = PipelineOptions(arguments)
     known = options.get_all_options(drop_default=False)
@@ -180,15 +182,19 @@ class _Run:
 
     def _plan(self, partitions: tuple[int, ...], cuts: tuple[int, int] | None, splits: dict[str, Any]) -> EncodePlan:
         width = record_bytes(self._schema)
-        shards = {
-            name: max(1, -(-int(splits[name]["rows"]) * width // self._config.shard_bytes)) for name in SPLITS
-        }
+        shards = {name: max(1, -(-int(splits[name]["rows"]) * width // self._config.shard_bytes)) for name in SPLITS}
         counts = {}
         for side in ("users", "items"):
             counts[side] = storage.read_table(layout.encoded_side(self._output, side)).num_rows
             shards[side] = max(1, -(-counts[side] * width // self._config.shard_bytes))
         return EncodePlan(
-            self._schema, self._output, partitions, cuts, shards, counts["users"], self._config.compression == "gzip"
+            self._schema,
+            self._output,
+            partitions,
+            cuts,
+            shards,
+            counts["users"],
+            self._config.compression == "gzip",
         )
 
     def _manifest(self, rows: dict[str, Any]) -> dict[str, Any]:

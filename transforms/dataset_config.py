@@ -9,7 +9,16 @@ from pydantic import Field, field_validator, model_validator
 
 from tfrec.config_file import Config, load_config
 from tfrec.errors import ConfigError, did_you_mean
-from tfrec.schema import CategoricalFeature, Feature, Label, Schema, SequenceFeature, Split, Temporal, Timestamp
+from tfrec.schema import (
+    CategoricalFeature,
+    Feature,
+    Label,
+    Schema,
+    SequenceFeature,
+    Split,
+    Temporal,
+    Timestamp,
+)
 
 PRESETS = Path(__file__).parent / "presets"
 TableName = Literal["events", "users", "items"]
@@ -86,6 +95,7 @@ def load_dataset_config(path_or_preset: str, overrides: tuple[str, ...] = ()) ->
 
     Raises:
         ConfigError: see `tfrec.config_file.load_config`; also for a name that is neither a file nor a preset.
+
     """
     path = Path(path_or_preset)
     if not path.exists() and path.suffix not in (".yaml", ".yml"):

@@ -134,9 +134,7 @@ def build_encode(pipeline: beam.Pipeline, plan: EncodePlan) -> None:
         | "encode" >> beam.ParDo(EncodePartition(plan))
     )
     others = (
-        pipeline
-        | "once" >> beam.Create([None])
-        | "without events" >> beam.FlatMap(lambda _: rows_without_events(plan))
+        pipeline | "once" >> beam.Create([None]) | "without events" >> beam.FlatMap(lambda _: rows_without_events(plan))
     )
     files = (
         (encoded, others)

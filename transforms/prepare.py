@@ -172,18 +172,25 @@ def build_prepare(pipeline: beam.Pipeline, prepared: Prepared) -> None:
                 parsed.rows
                 | f"{name}: one key" >> beam.Map(lambda rows: (None, storage.table_bytes(rows)))
                 | f"{name}: gather" >> beam.GroupByKey()
-                | f"{name}: unique" >> beam.ParDo(DropRepeated(name, key, table.paths, prepared.output)).with_outputs(
+                | f"{name}: unique"
+                >> beam.ParDo(DropRepeated(name, key, table.paths, prepared.output)).with_outputs(
                     REJECTED, SUMMARY, main="none"
                 )
             )
             rejected.append(unique[REJECTED])
             summaries.append(unique[SUMMARY])
-    summaries | "all counts" >> beam.Flatten() | "rows" >> GatherJson(
-        layout.summary(prepared.output, "rows"), merge_summaries
+    (
+        summaries
+        | "all counts" >> beam.Flatten()
+        | "rows" >> GatherJson(layout.summary(prepared.output, "rows"), merge_summaries)
     )
-    rejected | "all rejected" >> beam.Flatten() | "by table" >> beam.FlatMap(
-        lambda rows: [(rows[0].table, rows)]
-    ) | beam.GroupByKey() | "write rejected" >> beam.Map(_write_rejected, prepared.output)
+    (
+        rejected
+        | "all rejected" >> beam.Flatten()
+        | "by table" >> beam.FlatMap(lambda rows: [(rows[0].table, rows)])
+        | beam.GroupByKey()
+        | "write rejected" >> beam.Map(_write_rejected, prepared.output)
+    )
 
 
 def _write_rejected(element: tuple[str, Iterable[list[RejectedRow]]], output: str) -> None:
@@ -224,7 +231,7 @@ def merge_summaries(parts: list[dict[str, Any]]) -> dict[str, Any]:
     for table in merged.values():
         table["reasons"] = dict(sorted(table["reasons"].items()))
         if table["rows"] != table["accepted"] + table["rejected"]:
-            raise AssertionError(f"rows in {table['rows']} ≠ accepted {table['accepted']} + rejected {table['rejected']}")
+            raise AssertionError(
+                f"rows in {table['rows']} ≠ accepted {table['accepted']} + rejected {table['rejected']}"
+            )
     return dict(sorted(merged.items()))
-
-

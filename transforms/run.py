@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 
-from tfrec.commands import run_command
+from tfrec.command_line import ArgumentParser, run_command
 
-EXAMPLE = """example:
-  python -m transforms.run --config ml-100k --input-dir LOGS --output DATASET
-  python -m transforms.run --config dataset.yaml --input-dir LOGS --output DATASET --set split.strategy=temporal
+EXAMPLE = """\
+example: python -m transforms.run --config ml-100k --input-dir LOGS --output DATASET
+         python -m transforms.run --config dataset.yaml --input-dir LOGS --output DATASET --set split.strategy=temporal
 
-every other flag goes to Apache Beam, for example --runner=FlinkRunner --flink_master=host:8081
+Every other flag goes to Apache Beam, for example --runner=FlinkRunner --flink_master=host:8081
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    flags = argparse.ArgumentParser(
-        prog="python -m transforms.run",
-        usage=EXAMPLE + "\nflags:",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+def parser() -> ArgumentParser:
+    flags = ArgumentParser(prog="python -m transforms.run", example=EXAMPLE)
+    flags.add_argument(
+        "--config",
+        required=True,
+        help="a dataset.yaml, or a preset: ml-100k, ml-1m, movietweetings, generated",
     )
-    flags.add_argument("--config", required=True, help="a dataset.yaml, or a preset: ml-100k, ml-1m, movietweetings, generated")
     flags.add_argument("--input-dir", required=True, help="where the files named in the config are")
     flags.add_argument("--output", required=True, help="the dataset directory to write; an existing one is replaced")
     flags.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the config")
@@ -33,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> None:
-    flags, beam_arguments = parser().parse_known_args(arguments)
+    flags, beam_arguments = parser().parse_some(arguments)
     # Beam warns on import about a Google client library that is only needed on Google's cloud.
     logging.getLogger().addFilter(lambda record: "apitools not found" not in record.getMessage())
     from transforms.dataset import write_dataset

@@ -113,9 +113,7 @@ def test_metadata_and_status_describe_the_model(client):
 def test_an_unknown_feature_is_an_error_with_the_nearest_name(client):
     with pytest.raises(ConfigError, match=r"unknown feature 'boots'; did you mean 'boost'\?"):
         client.recommend("recommender", user="new", boots=1.0)
-    with pytest.raises(
-        ConfigError, match="unknown feature 'user_id'; allowed: boost, genres, is_weekend, year"
-    ):
+    with pytest.raises(ConfigError, match="unknown feature 'user_id'; allowed: boost, genres, is_weekend, year"):
         client.recommend("recommender", user="new", user_id="x")
 
 
@@ -136,9 +134,7 @@ def test_k_below_one_is_an_error_before_the_call():
 
 
 def test_a_missing_signature_is_an_error_that_lists_those_there_are(client):
-    with pytest.raises(
-        ConfigError, match="has no signature 'recommend'; it has: add_both, parse, serving_def"
-    ):
+    with pytest.raises(ConfigError, match="has no signature 'recommend'; it has: add_both, parse, serving_def"):
         client.recommend("adder", user="new")
 
 

@@ -95,9 +95,7 @@ print(sorted(Servable.load(pathlib.Path({str(templates / "recommender")!r})).sig
 def test_the_recommend_command_prints_a_table(shared_server):
     command = [sys.executable, "-m", "serving.recommend", "--server", shared_server.target]
     command += ["--model", "recommender", "--user", "new", "--k", "2", "--exclude", "i0", "i1"]
-    result = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "80"}, check=False
-    )
+    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "80"}, check=False)
     assert (result.returncode, result.stderr) == (0, "")
     assert "recommender version 1, user new" in result.stdout
     assert re.search(r"1 .* i2 .* Title of \[i2\] .* 5.0000", result.stdout)
@@ -140,9 +138,7 @@ def test_a_mistake_of_the_caller_is_one_line_and_exit_code_2(capsys, shared_serv
 
 
 def test_a_servers_error_is_one_line_and_exit_code_1(capsys, shared_server):
-    code, out, err = run_recommend(
-        capsys, "--server", shared_server.target, "--model", "missing", "--user", "new"
-    )
+    code, out, err = run_recommend(capsys, "--server", shared_server.target, "--model", "missing", "--user", "new")
     assert (code, out) == (1, "")
     assert err.startswith("ServingError: metadata of model 'missing'")
     assert err.count("\n") == 1
@@ -190,9 +186,7 @@ def test_a_port_that_is_taken_is_an_error(capsys, add_version, shared_server):
 
 
 def test_flags_take_hyphens_and_keep_those_of_values(tmp_path):
-    options = parse_flags(
-        ["--model-base-path", str(tmp_path), "--model-name", "two-tower", "--grpc-max-threads=3"]
-    )
+    options = parse_flags(["--model-base-path", str(tmp_path), "--model-name", "two-tower", "--grpc-max-threads=3"])
     assert options.models[0].name == "two-tower"
     assert options.grpc_max_threads == 3
     assert options.host == "127.0.0.1"

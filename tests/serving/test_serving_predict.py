@@ -32,9 +32,7 @@ def test_an_answer_has_all_outputs_in_typed_fields_and_the_resolved_model_spec(s
 
 
 def test_tensor_content_is_sent_only_when_asked_for(serve, add_version, stubs_of, model):
-    server = serve(
-        model("adder", add_version("adder", 1, "adder")), enable_serialization_as_tensor_content=True
-    )
+    server = serve(model("adder", add_version("adder", 1, "adder")), enable_serialization_as_tensor_content=True)
     proto = stubs_of(server).predict(a=A, b=B).outputs["sum"]
     assert not proto.float_val
     assert np.array_equal(tf.make_ndarray(proto), [11, 22])
@@ -57,9 +55,7 @@ def test_unknown_and_repeated_filter_names_are_errors(shared):
     assert failure(shared.predict, a=A, output_filter=["y"]) == invalid(
         "output tensor alias not found in signature: y Outputs expected to be in the set {difference,sum}."
     )
-    assert failure(shared.predict, a=A, output_filter=["sum", "sum"]) == invalid(
-        "duplicate output tensor alias: sum"
-    )
+    assert failure(shared.predict, a=A, output_filter=["sum", "sum"]) == invalid("duplicate output tensor alias: sum")
 
 
 def test_a_request_without_a_model_is_an_error(shared):
@@ -79,9 +75,7 @@ def test_unknown_models_versions_and_labels_are_errors(shared):
     )
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.version_label = "adder", "stable"
-    assert failure(shared.prediction.Predict, request) == invalid(
-        "Unrecognized servable version label: stable"
-    )
+    assert failure(shared.prediction.Predict, request) == invalid("Unrecognized servable version label: stable")
 
 
 def test_an_unknown_signature_is_a_failed_precondition(shared):
@@ -93,8 +87,7 @@ def test_an_unknown_signature_is_a_failed_precondition(shared):
 
 def test_too_few_inputs_are_an_error_where_there_are_no_defaults(shared):
     assert failure(shared.predict, signature="add_both", a=A) == invalid(
-        "input size does not match signature: 1!=2 len({a}) != len({a,b}). "
-        "Sent extra: {}. Missing but required: {b}."
+        "input size does not match signature: 1!=2 len({a}) != len({a,b}). Sent extra: {}. Missing but required: {b}."
     )
 
 

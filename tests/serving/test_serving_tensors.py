@@ -49,6 +49,27 @@ def test_one_value_fills_a_shape_as_tensorflow_does():
     assert tensors.decode(proto).tolist() == [2.5, 2.5, 2.5]
 
 
+def test_no_value_fills_a_shape_with_zeros_or_empty_text():
+    for dtype, expected in ((1, 0.0), (7, b"")):
+        proto = tensor_pb2.TensorProto(dtype=dtype)
+        proto.tensor_shape.dim.add(size=2)
+        assert tensors.decode(proto).tolist() == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    "proto",
+    [
+        tensor_pb2.TensorProto(dtype=1, float_val=[1, 2]),
+        tensor_pb2.TensorProto(dtype=1, tensor_content=b"123"),
+        tensor_pb2.TensorProto(dtype=1, tensor_content=b"12345678"),
+        tensor_pb2.TensorProto(dtype=6, int_val=[300]),
+    ],
+)
+def test_values_that_do_not_fit_are_an_error(proto):
+    with pytest.raises(ValueError, match=r"."):
+        tensors.decode(proto)
+
+
 @pytest.mark.parametrize("size", [-1, -7])
 def test_an_unknown_dimension_is_an_error(size):
     proto = tensor_pb2.TensorProto(dtype=1, float_val=[2.5])

@@ -64,9 +64,7 @@ def predict_log(**inputs):
     return log
 
 
-def test_a_new_version_takes_over_under_load_without_a_failed_request(
-    serve, add_version, stubs_of, model, eventually
-):
+def test_a_new_version_takes_over_under_load_without_a_failed_request(serve, add_version, stubs_of, model, eventually):
     server = serve(model("adder", add_version("adder", 1, "adder")))
     stubs = stubs_of(server)
     answers, failures, stop = [], [], threading.Event()
@@ -112,9 +110,7 @@ def test_a_request_in_flight_keeps_its_version_alive(serve, add_version, stubs_o
     eventually(lambda: states(stubs)[1] == "END")
 
 
-def test_removing_the_newest_version_brings_the_one_before_back(
-    serve, add_version, stubs_of, model, eventually
-):
+def test_removing_the_newest_version_brings_the_one_before_back(serve, add_version, stubs_of, model, eventually):
     base_path = add_version("adder", 1, "adder")
     add_version("adder", 2, "adder_plus_100")
     stubs = stubs_of(serve(model("adder", base_path)))
@@ -253,9 +249,7 @@ def test_a_base_path_that_cannot_be_right_is_an_error_with_a_next_step(serve, ad
     base_path = add_version("adder", 1, "adder")
     with pytest.raises(ArtifactError, match=f"pass the directory above its version folder: {base_path}$"):
         serve(model("adder", base_path / "1"))
-    with pytest.raises(
-        ArtifactError, match=f"holds models, not versions; pass one of them, such as {base_path}"
-    ):
+    with pytest.raises(ArtifactError, match=f"holds models, not versions; pass one of them, such as {base_path}"):
         serve(model("adder", tmp_path))
 
 
@@ -264,9 +258,7 @@ def test_an_empty_base_path_that_is_looked_at_once_is_an_error(serve, model, tmp
         serve(model("adder", tmp_path), load=LoadOptions(poll_wait_seconds=0))
 
 
-def test_the_start_waits_for_the_first_version_of_an_empty_base_path(
-    serve, add_version, stubs_of, model, tmp_path
-):
+def test_the_start_waits_for_the_first_version_of_an_empty_base_path(serve, add_version, stubs_of, model, tmp_path):
     (tmp_path / "adder").mkdir()
     timer = threading.Timer(0.5, add_version, ("adder", 1, "adder"))
     timer.start()

@@ -28,7 +28,7 @@ def _fill_frames(flat: Bytes, offsets: Ints) -> None:
     # Few distinct lengths occur, so their CRCs are computed once each.
     distinct, inverse = np.unique(lengths, return_inverse=True)
     length_crcs = np.array([crc32c.crc32c(length.tobytes()) for length in distinct], dtype=np.uint32)
-    view = memoryview(flat)
+    view = memoryview(flat.data)
     crc = crc32c.crc32c
     bounds = zip((starts + HEAD_BYTES).tolist(), (ends - TAIL_BYTES).tolist(), strict=True)
     data_crcs = np.fromiter((crc(view[a:b]) for a, b in bounds), dtype=np.uint32, count=len(starts))

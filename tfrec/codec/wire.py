@@ -66,12 +66,20 @@ def varint_size(values: NDArray[np.integer]) -> Ints:
 
 def join(blocks: Sequence[Block]) -> tuple[Bytes, Ints]:
     """Return the rows' bytes one after another, and the length of each row."""
-    lengths = np.sum([block.row_lengths() for block in blocks], axis=0, dtype=np.int64)
+    lengths = add_lengths(blocks)
     matrix = np.concatenate([block.matrix for block in blocks], axis=1)
     if all(block.lengths is None for block in blocks):
         return matrix.reshape(-1), lengths
     counts = np.concatenate([_mask(block) for block in blocks], axis=1)
     return matrix[counts], lengths
+
+
+def add_lengths(blocks: Sequence[Block]) -> Ints:
+    """Bytes of each row over all blocks."""
+    total = blocks[0].row_lengths().copy()
+    for block in blocks[1:]:
+        total += block.row_lengths()
+    return total
 
 
 def rows_of(flat: Bytes, lengths: Ints) -> Block:

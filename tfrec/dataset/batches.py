@@ -15,6 +15,7 @@ class Batches:
         columns: name → array [rows] or [rows, width].
         batch_size: rows per batch; the last batch of an epoch may be smaller.
         seed: of the order.
+
     """
 
     def __init__(self, columns: Arrays, batch_size: int, seed: int) -> None:

@@ -29,6 +29,7 @@ class DatasetDirectory:
 
     Raises:
         ArtifactError: the directory is absent or has no manifest, so no run of the transforms finished there.
+
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -66,6 +67,7 @@ class DatasetDirectory:
 
         Raises:
             ArtifactError: a file that the manifest names is absent or has another size.
+
         """
         if part not in (*SPLITS, "users", "items"):
             raise ValueError(f"no part {part!r}")

@@ -18,6 +18,7 @@ class Interactions:
         row_splits: int64 [num_users + 1].
         items: int64 [events], item indices.
         num_items: size of the catalogue.
+
     """
 
     row_splits: np.ndarray

@@ -46,6 +46,7 @@ def example_parser(schema: Schema, part: str) -> Callable[[tf.Tensor], Tensors]:
     Args:
         schema: of the dataset.
         part: "train", "validation" or "test" (events), "users" or "items".
+
     """
     specs: dict[str, object] = {}
     widths: dict[str, int] = {}
@@ -93,6 +94,7 @@ def read_part(dataset: DatasetDirectory, part: str) -> Arrays:
 
     Raises:
         DataError: a file is torn or holds other features than the schema says.
+
     """
     files = dataset.files(part)
     parse = example_parser(dataset.schema, part)

@@ -37,9 +37,7 @@ def allow_only(scores: tf.Tensor, items: tf.Tensor, has_list: tf.Tensor) -> tf.T
     flat = tf.reshape(items, [-1])
     is_item = flat < size
     pairs = tf.stack([tf.boolean_mask(rows, is_item), tf.boolean_mask(flat, is_item)], axis=1)
-    listed = tf.tensor_scatter_nd_update(
-        tf.zeros_like(scores, tf.bool), pairs, tf.fill([tf.shape(pairs)[0]], True)
-    )
+    listed = tf.tensor_scatter_nd_update(tf.zeros_like(scores, tf.bool), pairs, tf.fill([tf.shape(pairs)[0]], True))
     return tf.where(listed | tf.logical_not(has_list)[:, None], scores, NEVER)
 
 
@@ -54,6 +52,7 @@ def top_items(scores: tf.Tensor, k: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tenso
     Returns:
         ids string and scores float [batch, min(max k, num_items)]; "" and −inf past a row's k, and where fewer than k
         items are left.
+
     """
     check = tf.debugging.Assert(tf.reduce_all(k >= 0), ["k must be at least 0, got", k])
     with tf.control_dependencies([check]):

@@ -24,9 +24,7 @@ class RetrievalExport(tf.Module):
     It keeps the model's variables, not the model: what is saved names no class of this package.
     """
 
-    def __init__(
-        self, model: RetrievalModel, transform: FeatureTransform, tables: ExportTables, scratch: Path
-    ) -> None:
+    def __init__(self, model: RetrievalModel, transform: FeatureTransform, tables: ExportTables, scratch: Path) -> None:
         super().__init__(name="retrieval")
         schema = model.inputs.schema
         # Functions and variables of the model, not the model: tf.Module would track its layers and save them too.
@@ -62,9 +60,7 @@ class RetrievalExport(tf.Module):
         found["items"] = display_signature(self._items, self._display)
         if self._embed is not None:
             found["user_embedding"] = signature_function(self._embed_users, inputs)
-            item_specs = raw_specs(
-                {n: f for n, f in self._schema.of_role("item").items() if n in self._schema.encoded}
-            )
+            item_specs = raw_specs({n: f for n, f in self._schema.of_role("item").items() if n in self._schema.encoded})
             item_inputs = {
                 name: Input(spec) if name == self._schema.item_id else missing(spec)
                 for name, spec in item_specs.items()

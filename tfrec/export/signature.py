@@ -54,7 +54,7 @@ def missing(spec: tf.TensorSpec) -> Input:
 
 
 def is_given(raw: tf.Tensor) -> tf.Tensor:
-    """bool [batch]: whether a request has a value, in any column."""
+    """Bool [batch]: whether a request has a value, in any column."""
     present = tf.logical_not(tf.math.is_nan(raw)) if raw.dtype.is_floating else tf.not_equal(raw, "")
     return tf.reduce_any(present, axis=1) if raw.shape.rank == 2 else present
 

@@ -25,6 +25,7 @@ class ExportTables:
         user_features: encoded features of each user, with the latest history.
         seen: all that each user took, in every split: production recommends what comes next.
         catalogue: all items.
+
     """
 
     user_ids: np.ndarray
@@ -52,7 +53,7 @@ class IdLookup(tf.Module):
         self._table = tf.lookup.StaticHashTable(initializer, default_value=self.size)
 
     def __call__(self, ids: tf.Tensor) -> tf.Tensor:
-        """string [...] → int64 [...]."""
+        """String [...] → int64 [...]."""
         return self._table.lookup(ids)
 
 
@@ -85,6 +86,7 @@ def request_features(
         rows: row of each id in the table. int64 [batch]
         table: encoded features by row.
         transform: the dataset's feature transform.
+
     """
     batch = tf.shape(rows)[0]
     encoded = transform(raw)

@@ -24,6 +24,7 @@ class FeatureAnalysis:
         vocabulary_files: feature → text file of one token per line, the most frequent first.
         vocabulary_sizes: feature → number of tokens in that file.
         numeric: feature → moments and boundaries.
+
     """
 
     vocabulary_files: dict[str, Path] = field(default_factory=dict)

@@ -34,7 +34,7 @@ class VocabularyEncoder(tf.Module):
             self._table = tf.lookup.StaticHashTable(initializer, default_value=-1)
 
     def __call__(self, values: tf.Tensor) -> tf.Tensor:
-        """string [n] → int64 [n]."""
+        """String [n] → int64 [n]."""
         values = _with_default(values, self._default)
         out_of_vocabulary = FIRST_OOV_ID + tf.strings.to_hash_bucket_fast(values, self._num_oov)
         ids = out_of_vocabulary
@@ -54,7 +54,7 @@ class HashEncoder(tf.Module):
         self._default = feature.default
 
     def __call__(self, values: tf.Tensor) -> tf.Tensor:
-        """string [n] → int64 [n]."""
+        """String [n] → int64 [n]."""
         values = _with_default(values, self._default)
         return _padding_where_empty(values, 1 + tf.strings.to_hash_bucket_fast(values, self._buckets))
 

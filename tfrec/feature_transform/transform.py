@@ -47,9 +47,7 @@ def raw_specs(features: dict[str, Feature]) -> dict[str, tf.TensorSpec]:
 
 def is_list(feature: Feature) -> bool:
     """Whether a row holds several values of this feature."""
-    return isinstance(feature, SequenceFeature) or (
-        isinstance(feature, CategoricalFeature) and feature.multivalued
-    )
+    return isinstance(feature, SequenceFeature) or (isinstance(feature, CategoricalFeature) and feature.multivalued)
 
 
 class FeatureTransform(tf.Module):
@@ -60,6 +58,7 @@ class FeatureTransform(tf.Module):
 
         Raises:
             ArtifactError: `directory` holds no transform, or one of another schema.
+
         """
         super().__init__(name="feature_transform")
         self._schema = schema
@@ -88,9 +87,12 @@ class FeatureTransform(tf.Module):
             feature → int64 or float32 [batch]; int64 [batch, max_values] or [batch, length] where a row has several
             values, padded at the end with 0. Text features are left out. Of a history the last `length` items are
             kept, of several values the first `max_values`.
+
         """
         return {
-            name: self._encode_list(name, values) if is_list(self._schema.features[name]) else self.encode_values(name, values)
+            name: self._encode_list(name, values)
+            if is_list(self._schema.features[name])
+            else self.encode_values(name, values)
             for name, values in raw.items()
             if name in self._schema.encoded
         }

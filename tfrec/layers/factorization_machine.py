@@ -16,6 +16,7 @@ def factorization_machine(embeddings: tf.Tensor) -> tf.Tensor:
 
     Returns:
         float [batch].
+
     """
     square_of_sum = tf.square(tf.reduce_sum(embeddings, axis=1))
     sum_of_squares = tf.reduce_sum(tf.square(embeddings), axis=1)

@@ -17,13 +17,16 @@ def choose_features(schema: Schema, wanted: Sequence[str] | None, *, roles: Sequ
 
     Raises:
         ConfigError: a wanted feature is not an encoded one of these roles.
+
     """
     allowed = [name for name, feature in schema.encoded.items() if feature.role in roles]
     if wanted is None:
         return tuple(name for name in allowed if not isinstance(schema.encoded[name], SequenceFeature))
     for name in wanted:
         if name not in allowed:
-            raise ConfigError(f"{key}: no encoded feature {name!r} of role {' or '.join(roles)}{did_you_mean(name, allowed)}")
+            raise ConfigError(
+                f"{key}: no encoded feature {name!r} of role {' or '.join(roles)}{did_you_mean(name, allowed)}"
+            )
     return tuple(wanted)
 
 

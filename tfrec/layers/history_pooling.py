@@ -30,6 +30,7 @@ class PositionWeightedPooling(tf.keras.layers.Layer):
 
         Returns:
             float [batch, dim]; zeros for an empty history.
+
         """
         is_item = ids != 0
         count = tf.reduce_sum(tf.cast(is_item, tf.int32), axis=1, keepdims=True)

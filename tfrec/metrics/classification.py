@@ -14,6 +14,7 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
     Args:
         labels: 0 or 1. [rows]
         scores: higher means more likely 1. [rows]
+
     """
     labels, scores = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     positives = labels.sum()
@@ -32,6 +33,7 @@ def log_loss(labels: ArrayLike, logits: ArrayLike) -> float:
     Args:
         labels: 0 or 1 (or a probability). [rows]
         logits: before the sigmoid. [rows]
+
     """
     labels, logits = np.asarray(labels, dtype=np.float64), np.asarray(logits, dtype=np.float64)
     if len(labels) == 0:

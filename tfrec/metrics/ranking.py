@@ -32,6 +32,7 @@ def ranking_metrics(hits: NDArray[np.bool_], relevant: NDArray[np.integer], ks: 
 
     Raises:
         ValueError: a user has no relevant item (leave such users out: no metric is defined for them).
+
     """
     if len(relevant) and int(relevant.min()) < 1:
         raise ValueError("a user without relevant items has no ranking metric; leave the user out")

@@ -61,6 +61,7 @@ class RetrievalModel(Recommender):
 
         Returns:
             float32 [batch, num_items], in the order of item indices; higher is better, always finite.
+
         """
 
     def refresh(self) -> None:

@@ -38,6 +38,7 @@ class DeepFM(RankingModel, GradientModel):
     """FM and MLP on shared embeddings."""
 
     Config = DeepFMConfig
+    config: DeepFMConfig
     training_defaults: ClassVar[dict[str, Any]] = {
         "batch_size": 1024,
         "learning_rate": 0.003,

@@ -20,6 +20,7 @@ class Catalogue:
         ids: raw item ids. object (bytes) [num_items]
         features: encoded item features, [num_items] or [num_items, width].
         display: raw text features to show, object (bytes) [num_items].
+
     """
 
     ids: np.ndarray
@@ -48,6 +49,7 @@ class ModelInputs:
             sequence features (these have the item id's).
         catalogue: all items.
         train: training interactions.
+
     """
 
     schema: Schema

@@ -23,6 +23,7 @@ def model_class(name: str) -> type[Recommender]:
 
     Raises:
         ConfigError: no model has this name.
+
     """
     if name not in _MODELS:
         raise ConfigError(f"unknown model {name!r}{did_you_mean(name, _MODELS)}")

@@ -20,7 +20,7 @@ from tfrec.layers.feature_embedding import choose_features
 from tfrec.losses import InBatchSoftmax
 from tfrec.models.base import GradientModel, ModelConfig, RetrievalModel, TwoTowerEmbeddings, frozen_variable
 from tfrec.models.inputs import ModelInputs
-from tfrec.schema import ITEM_INDEX, USER_INDEX, SequenceFeature
+from tfrec.schema import FIRST_OOV_ID, ITEM_INDEX, USER_INDEX, SequenceFeature
 
 
 class TwoTowerConfig(ModelConfig):
@@ -30,6 +30,12 @@ class TwoTowerConfig(ModelConfig):
     use_history: bool = Field(True, description="the user tower reads the schema's sequence feature")
     history_half_life: float = Field(5.0, gt=0, description="items after which a history weight starts at one half")
     use_user_id: bool = True
+    user_id_dropout: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of training rows whose user is taken as unknown: so the unknown user learns",
+    )
     user_features: tuple[str, ...] = Field((), description="further user and context features")
     item_features: tuple[str, ...] = Field((), description="further item features, beside the id")
     embedding_stddev: float = Field(0.03, gt=0, description="of the initial embeddings")
@@ -41,6 +47,7 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
     """Feed-forward towers over ids, history and features."""
 
     Config = TwoTowerConfig
+    config: TwoTowerConfig
     training_defaults: ClassVar[dict[str, Any]] = {
         "batch_size": 1024,
         "learning_rate": 0.003,
@@ -58,9 +65,7 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         self._user_features = choose_features(
             schema, config.user_features, roles=("user", "context"), key="model.user_features"
         )
-        self._item_features = choose_features(
-            schema, config.item_features, roles=("item",), key="model.item_features"
-        )
+        self._item_features = choose_features(schema, config.item_features, roles=("item",), key="model.item_features")
         self._item_table = self._table(inputs.num_ids[schema.item_id], config.embedding_stddev, seed, 0, "items")
         # A user's own vector starts small beside the history, and large where it stands alone.
         user_stddev = config.embedding_stddev * (0.1 if self._history else 1.0)
@@ -114,6 +119,11 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
     def compute_loss(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
         items = inputs[ITEM_INDEX]
         positives = tf.gather(self._positives, inputs[USER_INDEX]) if self.config.mask_known_positives else None
+        if training:
+            inputs = {
+                **inputs,
+                self.inputs.schema.user_id: self._some_unknown(inputs[self.inputs.schema.user_id]),
+            }
         return self._task(
             self.embed_users(inputs),
             self.embed_items({name: tf.gather(values, items) for name, values in self._catalogue.items()}),
@@ -121,6 +131,10 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
             candidate_ids=items,
             known_positives=positives,
         )
+
+    def _some_unknown(self, users: tf.Tensor) -> tf.Tensor:
+        is_dropped = tf.random.uniform(tf.shape(users)) < self.config.user_id_dropout
+        return tf.where(is_dropped, tf.constant(FIRST_OOV_ID, users.dtype), users)
 
     def train_columns(self) -> frozenset[str]:
         return self.required_features | {USER_INDEX, ITEM_INDEX}

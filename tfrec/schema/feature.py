@@ -94,6 +94,4 @@ class SequenceFeature(FeatureBase):
     length: int = Field(50, ge=1, le=10_000)
 
 
-Feature = Annotated[
-    CategoricalFeature | NumericFeature | TextFeature | SequenceFeature, Field(discriminator="kind")
-]
+Feature = Annotated[CategoricalFeature | NumericFeature | TextFeature | SequenceFeature, Field(discriminator="kind")]

@@ -69,17 +69,13 @@ class Schema(Config):
         for role in ("user", "item"):
             ids = [name for name, feature in self._categorical(role) if feature.id]
             if len(ids) != 1:
-                raise ValueError(
-                    f"features: exactly one feature of role {role} needs 'id: true', got {ids or 'none'}"
-                )
+                raise ValueError(f"features: exactly one feature of role {role} needs 'id: true', got {ids or 'none'}")
         if self.timestamp is None and isinstance(self.split, Temporal):
             raise ValueError("split: strategy 'temporal' needs a 'timestamp'; add it or split another way")
         return self
 
     def _categorical(self, role: str) -> list[tuple[str, CategoricalFeature]]:
-        return [
-            (n, f) for n, f in self.features.items() if isinstance(f, CategoricalFeature) and f.role == role
-        ]
+        return [(n, f) for n, f in self.features.items() if isinstance(f, CategoricalFeature) and f.role == role]
 
     @cached_property
     def user_id(self) -> str:
@@ -132,6 +128,7 @@ class Schema(Config):
         Raises:
             ArtifactError: the file is absent.
             SchemaError: it is not a schema of this version, or was edited by hand.
+
         """
         path = Path(path)
         try:

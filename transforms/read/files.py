@@ -32,6 +32,7 @@ def find_tables(config: DatasetConfig, input_dir: str) -> dict[TableName, InputT
     Raises:
         DataError: a pattern matches nothing, all event files are empty, or headers differ between files.
         ConfigError: a feature names a column that no table has.
+
     """
     found: dict[TableName, InputTable] = {}
     for name in TABLES:
@@ -73,11 +74,9 @@ def _header(table: TableConfig, path: str) -> tuple[str, ...]:
         line = file.readline().decode(table.encoding, errors="replace").removeprefix("\ufeff").rstrip("\r\n")
     if not line:
         raise DataError(f"{path}: empty; expected a header line")
-    if len(table.delimiter) > 1:
+    if table.quote is None:
         return tuple(line.split(table.delimiter))
-    quoting = csv.QUOTE_NONE if table.quote is None else csv.QUOTE_MINIMAL
-    reader = csv.reader(io.StringIO(line), delimiter=table.delimiter, quotechar=table.quote or '"', quoting=quoting)
-    return tuple(next(reader))
+    return tuple(next(csv.reader(io.StringIO(line), delimiter=table.delimiter, quotechar=table.quote)))
 
 
 def source_table(config: DatasetConfig, tables: dict[TableName, InputTable], feature: str) -> TableName:
@@ -91,30 +90,25 @@ def source_table(config: DatasetConfig, tables: dict[TableName, InputTable], fea
 
 
 def _check_columns(config: DatasetConfig, tables: dict[TableName, InputTable]) -> None:
-    events = tables["events"].columns
     schema = config.schema_of()
-    required = {"the user id": schema.features[schema.user_id], "the item id": schema.features[schema.item_id]}
-    named = {f"{what}": source_columns(n, f)[0] for (what, f), n in zip(required.items(), (schema.user_id, schema.item_id), strict=True)}
+    user_column = source_columns(schema.user_id, schema.features[schema.user_id])[0]
+    item_column = source_columns(schema.item_id, schema.features[schema.item_id])[0]
+    needed: list[tuple[TableName, str, str]] = [
+        ("events", user_column, "the user id"),
+        ("events", item_column, "the item id"),
+        ("users", user_column, "the id that events are joined by"),
+        ("items", item_column, "the id that events are joined by"),
+    ]
     if config.label is not None:
-        named["label"] = config.label.column
+        needed.append(("events", config.label.column, "the label"))
     if config.timestamp is not None:
-        named["timestamp"] = config.timestamp.column
-    for what, column in named.items():
-        if column not in events:
-            raise ConfigError(f"events have no column {column!r} for {what}{did_you_mean(column, events)}")
+        needed.append(("events", config.timestamp.column, "the timestamp"))
     for name, feature in config.features.items():
-        wanted = source_columns(name, feature)
-        table = tables[source_table(config, tables, name)]
-        for column in wanted:
-            if column not in table.columns:
-                everywhere = [known for found in tables.values() for known in found.columns]
-                raise ConfigError(
-                    f"feature {name!r}: no table of its role has column {column!r}{did_you_mean(column, everywhere)}"
-                )
-    for side, key in (("users", schema.user_id), ("items", schema.item_id)):
-        if side in tables:
-            column = source_columns(key, schema.features[key])[0]
-            if column not in tables[side].columns:
-                raise ConfigError(
-                    f"{side} have no column {column!r} to join the events by{did_you_mean(column, tables[side].columns)}"
-                )
+        needed += [
+            (source_table(config, tables, name), column, f"feature {name!r}")
+            for column in source_columns(name, feature)
+        ]
+    for table, column, what in needed:
+        if table in tables and column not in tables[table].columns:
+            near = did_you_mean(column, [known for found in tables.values() for known in found.columns])
+            raise ConfigError(f"{table} have no column {column!r} for {what}{near}")

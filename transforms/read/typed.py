@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +22,6 @@ _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 # Unix times outside the years 1900 to 2200 are another unit, not a time.
 _EARLIEST_MS, _LATEST_MS = -2_208_988_800_000, 7_258_118_400_000
 
-Column = pa.Array
-
 
 class TypedRows:
     """Converts parsed blocks of one table."""
@@ -31,7 +30,11 @@ class TypedRows:
         schema = config.schema_of()
         self._name = name
         self._config = config
-        keys = {"events": [schema.user_id, schema.item_id], "users": [schema.user_id], "items": [schema.item_id]}
+        keys = {
+            "events": [schema.user_id, schema.item_id],
+            "users": [schema.user_id],
+            "items": [schema.item_id],
+        }
         self._keys = keys[name]
         self._features: dict[str, Feature] = {
             feature_name: feature
@@ -60,11 +63,11 @@ class TypedRows:
     def convert(self, block: Block, rows: pa.Table) -> tuple[pa.Table, list[RejectedRow]]:
         """Return typed rows (features, `__source__`; events also label and time), and the rejected ones."""
         reasons = _Reasons(rows.num_rows)
-        columns: dict[str, Column] = {}
+        columns: dict[str, pa.Array] = {}
         for key in self._keys:
             column = source_columns(key, self._config.features[key])[0]
             columns[key] = _strings(rows, column)
-            reasons.add(pc.equal(columns[key], ""), lambda _, column=column: f"{column} is empty")
+            reasons.add(pc.equal(columns[key], ""), partial(_is_empty, column))
         for name, feature in self._features.items():
             columns[name] = self._feature(rows, name, feature, reasons)
         if self._name == "events":
@@ -81,7 +84,7 @@ class TypedRows:
         ]
         return table.filter(pa.array(~reasons.mask)), rejected
 
-    def _add_label_and_time(self, rows: pa.Table, columns: dict[str, Column], reasons: _Reasons) -> None:
+    def _add_label_and_time(self, rows: pa.Table, columns: dict[str, pa.Array], reasons: _Reasons) -> None:
         if self._config.label is not None:
             column = self._config.label.column
             values = _numbers(_strings(rows, column), column, reasons, is_required=True)
@@ -101,7 +104,7 @@ class TypedRows:
         reasons.add(outside, lambda _: f"{column} is not a Unix time in {unit}; set timestamp.unit to s, ms or us")
         columns[EVENT_TIME_MS] = pa.array(np.where(outside, 0, times).astype(np.int64))
 
-    def _feature(self, rows: pa.Table, name: str, feature: Feature, reasons: _Reasons) -> Column:
+    def _feature(self, rows: pa.Table, name: str, feature: Feature, reasons: _Reasons) -> pa.Array:
         if isinstance(feature, NumericFeature):
             column = source_columns(name, feature)[0]
             return pa.array(_numbers(_strings(rows, column), column, reasons, is_required=False).astype(np.float32))
@@ -172,10 +175,18 @@ def _flags(rows: pa.Table, flags: tuple[str, ...], reasons: _Reasons) -> pa.Arra
         values = _strings(rows, flag)
         is_set[:, position] = pc.equal(values, "1").to_numpy(zero_copy_only=False)
         bad = pc.invert(pc.is_in(values, pa.array(["0", "1", ""])))
-        reasons.add(bad, lambda row, v=values, f=flag: f"flag {f} is {v[row].as_py()!r}; expected 0 or 1")
+        reasons.add(bad, partial(_not_a_flag, flag, values))
     offsets = np.concatenate([[0], np.cumsum(is_set.sum(axis=1))]).astype(np.int32)
     names = pa.array(flags, pa.string()).take(pa.array(np.nonzero(is_set)[1]))
     return pa.ListArray.from_arrays(pa.array(offsets), names)
+
+
+def _is_empty(column: str, _: int) -> str:
+    return f"{column} is empty"
+
+
+def _not_a_flag(flag: str, values: pa.Array, row: int) -> str:
+    return f"flag {flag} is neither 0 nor 1: {values[row].as_py()!r}"
 
 
 def _text(rows: pa.Table, row: int) -> str:

@@ -78,7 +78,9 @@ def summarise_numeric(feature: NumericFeature, counts: pa.Table, train_rows: int
     quantiles = weighted_quantiles(values, weights, _QUANTILES)
     statistics |= {
         "mean": float(np.average(values, weights=weights)),
-        "standard_deviation": float(np.sqrt(np.average((values - np.average(values, weights=weights)) ** 2, weights=weights))),
+        "standard_deviation": float(
+            np.sqrt(np.average((values - np.average(values, weights=weights)) ** 2, weights=weights))
+        ),
         "quantiles": {f"{share:g}": float(value) for share, value in zip(_QUANTILES, quantiles, strict=True)},
     }
     # A constant has no spread: divide by 1, not by 0.

@@ -21,6 +21,7 @@ def count_values(column: pa.ChunkedArray, train_weight: np.ndarray, weight: np.n
 
     Returns:
         `value`, `train_count`, `count`. An empty string and NaN are values too: the missing ones.
+
     """
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_list(values.type):

@@ -27,13 +27,16 @@ def encode_table(transform: FeatureTransform, schema: Schema, table: pa.Table) -
     columns = {}
     for name in table.column_names:
         feature = schema.encoded.get(name)
-        if feature is not None and not isinstance(feature, SequenceFeature):
+        if isinstance(feature, CategoricalFeature | NumericFeature):
             columns[name] = _encode_column(transform, name, feature, table.column(name))
     return pa.table(columns)
 
 
 def _encode_column(
-    transform: FeatureTransform, name: str, feature: CategoricalFeature | NumericFeature, column: pa.ChunkedArray
+    transform: FeatureTransform,
+    name: str,
+    feature: CategoricalFeature | NumericFeature,
+    column: pa.ChunkedArray,
 ) -> pa.Array:
     values = column.combine_chunks()
     if isinstance(feature, NumericFeature):
@@ -111,6 +114,7 @@ def encode_events(
         transform: its feature transform.
         users: `raw/<user id>` and the encoded features of the users table, by user index.
         items: likewise by item index.
+
     """
     user_index = index_of(events.column(schema.user_id), users.column(raw_name(schema.user_id)).combine_chunks())
     item_index = index_of(events.column(schema.item_id), items.column(raw_name(schema.item_id)).combine_chunks())

@@ -20,11 +20,17 @@ def latest_per_key(tables: Iterable[pa.Table], key: str) -> pa.Table:
     Args:
         tables: rows with `key`, `__is_train__`, `event_time_ms`, `__source__` and the features.
         key: the column to group by.
+
     """
     rows = pa.concat_tables(list(tables)).combine_chunks()
     order = pc.sort_indices(
         rows,
-        sort_keys=[(key, "ascending"), (IS_TRAIN, "ascending"), (EVENT_TIME_MS, "ascending"), (SOURCE, "ascending")],
+        sort_keys=[
+            (key, "ascending"),
+            (IS_TRAIN, "ascending"),
+            (EVENT_TIME_MS, "ascending"),
+            (SOURCE, "ascending"),
+        ],
     )
     rows = rows.take(order).combine_chunks()
     codes = rows.column(key).combine_chunks().dictionary_encode().indices.to_numpy()

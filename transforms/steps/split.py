@@ -20,6 +20,7 @@ def assign_split(events: pa.Table, split: Split, cuts: tuple[int, int] | None) -
         events: a partition from `order_events`.
         split: the strategy.
         cuts: for `Temporal`, the times in ms from which events are validation and test.
+
     """
     if isinstance(split, LeaveOneOut):
         return _leave_one_out(events)
@@ -52,6 +53,7 @@ def temporal_cuts(times: np.ndarray, counts: np.ndarray, split: Temporal) -> tup
         counts: events at each. int64 [n]
         split: the shares. Each cut is the latest time that leaves at least the share of events from it on; a share
             of 0 puts the cut behind the last event.
+
     """
     total = counts.sum()
     after = np.cumsum(counts[::-1])[::-1]  # events at or after each time

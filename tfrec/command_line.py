@@ -1,16 +1,20 @@
-"""Command lines whose every mistake is one line that names the way out."""
+"""Command lines: every mistake is one line that names the way out, and exit codes mean the same everywhere."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from tfrec.errors import ConfigError, did_you_mean
+from tfrec.errors import ConfigError, TfrecError, did_you_mean
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """A parser whose errors are ConfigErrors, and that allows no abbreviated flags."""
+    """A parser whose errors are ConfigErrors, whose help shows an example first, and that allows no abbreviations.
+
+    Flags may be written with hyphens or underscores.
+    """
 
     def __init__(self, *, prog: str, example: str) -> None:
         super().__init__(
@@ -23,7 +27,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Return the flags' values. Raises ConfigError, with the nearest right name, for an unknown flag."""
-        parsed, unknown = self.parse_known_args(arguments)
+        parsed, unknown = self.parse_some(arguments)
         if unknown:
             flag = unknown[0].partition("=")[0]
             if not flag.startswith("-"):
@@ -31,6 +35,18 @@ class ArgumentParser(argparse.ArgumentParser):
             flags = [name for name in self._option_string_actions if name.startswith("--")]
             raise ConfigError(f"unknown flag {flag!r}{did_you_mean(flag, flags)}")
         return parsed
+
+    def parse_some(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """Return the flags' values, and the arguments that are none of this parser's."""
+        return self.parse_known_args([self._as_declared(argument) for argument in arguments])
+
+    def _as_declared(self, argument: str) -> str:
+        flag, equals, value = argument.partition("=")
+        for spelling in (flag.replace("_", "-"), flag.replace("-", "_")):
+            name = "--" + spelling.lstrip("-_") if flag.startswith("--") else flag
+            if name in self._option_string_actions:
+                return name + equals + value
+        return argument
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting: the command line prints all errors in one way."""
@@ -51,3 +67,18 @@ def at_least(low: int, high: int | None = None) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def run_command(main: Callable[[list[str]], None]) -> int:
+    """Run `main` on the command line's arguments; return the exit code: 0 done, 2 the caller's mistake, 1 otherwise."""
+    try:
+        main(sys.argv[1:])
+    except TfrecError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away
+        return 0
+    return 0
