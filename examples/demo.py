@@ -67,13 +67,11 @@ def train(dataset: str, logs: str, home: Path, seed: str) -> None:
 def ask(dataset: str, logs: str, home: Path) -> None:
     """Serve both models and ask for one user, over gRPC."""
     config = home / "models.config"
-    config.write_text(
-        "".join(
-            f'model_config_list {{ config {{ name: "{model}" model_platform: "tensorflow" '
-            f'base_path: "{(home / model / "export" / model).resolve()}" }} }}\n'
-            for model in (RETRIEVAL, RANKER)
-        )
+    models = "".join(
+        f'  config {{ name: "{model}" model_platform: "tensorflow" base_path: "{base_path(home, model)}" }}\n'
+        for model in (RETRIEVAL, RANKER)
     )
+    config.write_text(f"model_config_list {{\n{models}}}\n")
     port = free_port()
     address = f"localhost:{port}"
     with (home / "server.log").open("w") as log:
@@ -91,6 +89,11 @@ def ask(dataset: str, logs: str, home: Path) -> None:
             server.wait(timeout=60)
     if dataset == "generated":
         tell_the_truth(Path(logs), user)
+
+
+def base_path(home: Path, model: str) -> Path:
+    """Where the versions of an exported model are."""
+    return (home / model / "export" / model).resolve()
 
 
 def tell_the_truth(logs: Path, user: str) -> None:

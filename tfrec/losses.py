@@ -57,24 +57,24 @@ class InBatchSoftmax(tfrs.tasks.Retrieval):  # type: ignore[misc]
         logits *= self._inverse_temperature
         if candidate_sampling_probability is not None:
             logits -= tf.math.log(tf.gather(candidate_sampling_probability, first))
-        rows_and_columns = tf.stack([tf.range(batch), column], axis=1)
-        positive = tf.gather_nd(logits, rows_and_columns)
-        log_counts = tf.math.log(tf.cast(counts, logits.dtype))
-        # The positive enters once, whatever its count and whatever is masked.
-        others = logits + log_counts
-        others = _without(others, rows_and_columns)
+        own = tf.stack([tf.range(batch), column], axis=1)
+        positive = tf.gather_nd(logits, own)
+        # The positive enters once, whatever its count; what is no negative enters with e to the lowest number, 0.
+        is_negative = _all_but(own, tf.shape(logits))
         if known_positives is not None:
-            others = _without(others, _columns_of(known_positives, distinct))
-        loss = tf.reduce_logsumexp(tf.concat([positive[:, None], others], axis=1), axis=1) - positive
+            is_negative &= _all_but(_columns_of(known_positives, distinct), tf.shape(logits))
+        log_counts = tf.math.log(tf.cast(counts, logits.dtype))
+        negatives = tf.where(is_negative, logits + log_counts, logits.dtype.min)
+        loss = tf.reduce_logsumexp(tf.concat([positive[:, None], negatives], axis=1), axis=1) - positive
         if sample_weight is None:
             return tf.reduce_mean(loss)
         weight = tf.cast(sample_weight, loss.dtype)
         return tf.math.divide_no_nan(tf.reduce_sum(loss * weight), tf.reduce_sum(weight))
 
 
-def _without(logits: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
-    """Set logits at `indices` [n, 2] to the lowest number: e to its power is 0, and no gradient flows."""
-    return tf.tensor_scatter_nd_update(logits, indices, tf.fill([tf.shape(indices)[0]], logits.dtype.min))
+def _all_but(indices: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """Bool of `shape`, false at `indices` [n, 2]."""
+    return tf.tensor_scatter_nd_update(tf.fill(shape, True), indices, tf.fill([tf.shape(indices)[0]], False))
 
 
 def _columns_of(ids: tf.RaggedTensor, distinct: tf.Tensor) -> tf.Tensor:

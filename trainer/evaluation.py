@@ -55,9 +55,16 @@ def _top_unseen(scores: tf.Tensor, seen: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
     return tf.math.top_k(tf.tensor_scatter_nd_update(scores, seen, lowest), k).indices
 
 
-def evaluate_ranking(model: RankingModel, records: Arrays) -> dict[str, float]:
+def ranking_scorer(model: RankingModel) -> Callable[[Tensors], tf.Tensor]:
+    """A compiled `model.logits`; keep it, so that it is traced once."""
+    return tf.function(model.logits, reduce_retracing=True)
+
+
+def evaluate_ranking(
+    model: RankingModel, records: Arrays, scorer: Callable[[Tensors], tf.Tensor] | None = None
+) -> dict[str, float]:
     """AUC and log loss for a binary label; RMSE and MAE for a value."""
-    predict = tf.function(model.logits, reduce_retracing=True)
+    predict = scorer or ranking_scorer(model)
     parts = []
     for start in range(0, len(records[LABEL]), ROWS):
         batch = {name: tf.constant(records[name][start : start + ROWS]) for name in model.required_features}

@@ -19,7 +19,7 @@ from tfrec.models.popularity import Popularity, PopularityConfig
 from tfrec.models.registry import model_class
 from trainer.config import JobConfig, load_job_config
 from trainer.data import JobData
-from trainer.evaluation import KS, evaluate_ranking, evaluate_retrieval, means, retrieval_scorer
+from trainer.evaluation import KS, evaluate_ranking, evaluate_retrieval, means, ranking_scorer, retrieval_scorer
 from trainer.fit import Trainer, restore_best
 from trainer.job import JobDirectory
 from trainer.progress import EpochProgress
@@ -148,6 +148,7 @@ class _Validation:
             is_binary = label is not None and label.is_binary
             self.default_monitor = "log_loss" if is_binary else "rmse"
             self.names = ["auc", "log_loss"] if is_binary else ["rmse", "mae"]
+            self._scorer = ranking_scorer(model)
             rows = len(data.validation["label"])
         if not rows:
             raise ConfigError(
@@ -159,7 +160,7 @@ class _Validation:
         if isinstance(self._model, RetrievalModel):
             self._model.refresh()
             return means(evaluate_retrieval(self._model, self._queries, self._scorer))
-        return evaluate_ranking(self._model, self._data.validation)
+        return evaluate_ranking(self._model, self._data.validation, self._scorer)
 
 
 def evaluate_job(model: Recommender, data: JobData) -> dict[str, Any]:
@@ -195,9 +196,10 @@ def retrieval_splits(data: JobData) -> dict[str, RetrievalQueries]:
 def _evaluate_ranking_job(model: RankingModel, data: JobData) -> dict[str, Any]:
     """AUC and log loss, or errors; beside them those of the item's mean training label."""
     result: dict[str, Any] = {}
+    scorer = ranking_scorer(model)
     for split in ("validation", "test"):
         records = data.split(split)
-        result |= {f"{split}/{name}": value for name, value in evaluate_ranking(model, records).items()}
+        result |= {f"{split}/{name}": v for name, v in evaluate_ranking(model, records, scorer).items()}
         result |= {f"{split}/item_mean/{name}": v for name, v in item_mean_metrics(data, split).items()}
         result[f"{split}/rows"] = len(records["label"])
     return result

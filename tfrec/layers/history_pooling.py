@@ -16,24 +16,24 @@ class PositionWeightedPooling(tf.keras.layers.Layer):
 
     def __init__(self, length: int, dim: int, half_life: float = 5.0) -> None:
         super().__init__(name="position_weighted_pooling")
-        self._length = length
         recency = tf.range(length, dtype=tf.float32)
         initial = tf.repeat(tf.pow(0.5, recency / half_life)[:, None], dim, axis=1)
         self.weights_by_recency = tf.Variable(initial, name="weights_by_recency")  # [length, dim]
 
-    def call(self, embeddings: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+    def call(self, table: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """Pool a batch.
 
         Args:
-            embeddings: vectors of the items, oldest first, padded at the end. float [batch, length, dim]
-            ids: their ids; 0 is padding. int [batch, length]
+            table: item vectors. float [num_ids, dim]
+            ids: items, oldest first, padded at the end with 0. int [batch, length]
 
         Returns:
             float [batch, dim]; zeros for an empty history.
 
         """
-        is_item = ids != 0
-        count = tf.reduce_sum(tf.cast(is_item, tf.int32), axis=1, keepdims=True)
-        recency = tf.maximum(count - 1 - tf.range(self._length), 0)  # [batch, length]
-        weights = tf.gather(self.weights_by_recency, recency)
-        return tf.reduce_sum(weights * embeddings * tf.cast(is_item, embeddings.dtype)[:, :, None], axis=1)
+        count = tf.reduce_sum(tf.cast(ids != 0, tf.int32), axis=1)
+        # Latest first, so that weights align with columns: gathering a weight per item would cost more than the sum.
+        latest_first = tf.reverse_sequence(ids, count, seq_axis=1)
+        is_item = tf.cast(latest_first != 0, table.dtype)
+        vectors = tf.gather(table, latest_first) * is_item[:, :, None]
+        return tf.reduce_sum(vectors * self.weights_by_recency, axis=1)

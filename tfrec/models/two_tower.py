@@ -31,7 +31,7 @@ class TwoTowerConfig(ModelConfig):
     history_half_life: float = Field(5.0, gt=0, description="items after which a history weight starts at one half")
     use_user_id: bool = True
     user_id_dropout: float = Field(
-        0.1,
+        0.5,
         ge=0,
         lt=1,
         description="share of training rows whose user is taken as unknown: so the unknown user learns",
@@ -104,8 +104,7 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         if self.config.use_user_id or self._history is None:
             vector += tf.gather(self._user_table, features[self.inputs.schema.user_id])
         if self._history is not None:
-            ids = features[self._history]
-            vector += self._pooling(tf.gather(self._item_table, ids), ids)
+            vector += self._pooling(self._item_table, features[self._history])
         if self._user_side is not None:
             vector += tf.reduce_sum(self._user_side(features).vectors, axis=1)
         return vector
