@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import shlex
 import shutil
 import signal
@@ -84,11 +85,11 @@ def ask(dataset: str, logs: str, home: Path) -> None:
             run("serving.recommend", "--server", address, "--model", RETRIEVAL, "--user", user, "--k", "10")
             ranked = ["--model", RETRIEVAL, "--ranker", RANKER, "--user", user, "--k", "10"]
             run("serving.recommend", "--server", address, *ranked)
+            if dataset == "generated":
+                tell_the_truth(Path(logs), user, address)
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(timeout=60)
-    if dataset == "generated":
-        tell_the_truth(Path(logs), user)
 
 
 def base_path(home: Path, model: str) -> Path:
@@ -96,11 +97,25 @@ def base_path(home: Path, model: str) -> Path:
     return (home / model / "export" / model).resolve()
 
 
-def tell_the_truth(logs: Path, user: str) -> None:
-    """What was planted for the user, so that the list above can be judged."""
-    with (logs / "truth.csv").open(newline="") as file:
-        favourite = next(row["favourite_genre"] for row in csv.DictReader(file) if row["user_id"] == user)
-    CONSOLE.print(f"planted: user {user}'s favourite genre at the end of the log is [bold]{favourite}[/]")
+def tell_the_truth(logs: Path, user: str, address: str) -> None:
+    """How much of the first list is what was planted for the user."""
+    favourite = column(logs / "truth.csv", "user_id", "favourite_genre")[user]
+    genres = column(logs / "items.csv", "item_id", "genres")
+    ask_again = module("serving.recommend", "--server", address, "--model", RETRIEVAL, "--user", user, "--json")
+    items = json.loads(subprocess.run(ask_again, check=True, capture_output=True).stdout)["items"]
+    of_favourite = [item for item in items if favourite in genres[item["id"]].split("|")]
+    share = sum(favourite in found.split("|") for found in genres.values()) / len(genres)
+    CONSOLE.print(
+        f"\nplanted: user {user}'s favourite genre at the end of the log is [bold]{favourite}[/]; "
+        f"{len(of_favourite)} of the {len(items)} items that {RETRIEVAL} recommends are of it "
+        f"(of all items: {share:.0%})"
+    )
+
+
+def column(path: Path, key: str, value: str) -> dict[str, str]:
+    """Two columns of a CSV file, as a mapping."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row[key]: row[value] for row in csv.DictReader(file)}
 
 
 def run(name: str, *arguments: str) -> None:
@@ -119,10 +134,17 @@ def echo(command: list[str], suffix: str = "") -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """TF Serving's own port where it is free, else any."""
+    for wanted in (8500, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("localhost", wanted))
+            except OSError:
+                continue
+            port: int = probe.getsockname()[1]
+            return port
+    raise OSError("no free port")
 
 
 def wait_for(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
