@@ -43,7 +43,7 @@ format: $(STAMP)  ## let ruff lay the code out
 	@$(BIN)/ruff format --quiet .
 
 bench: $(STAMP)  ## reproduce the figures of benchmarks/RESULTS.md
-	@$(BIN)/python -m benchmarks.movielens_100k --data-dir $(or $(DATA_DIR),../shared/data/ml-100k)
+	@$(BIN)/python -m benchmarks.movielens_100k --data-dir $(or $(DATA_DIR),../shared/data/ml-100k) $(BENCH_FLAGS)
 
 lock: $(STAMP)  ## renew requirements.txt from setup.py
 	@$(BIN)/python -m pip install --quiet uv

@@ -15,8 +15,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-SEEDS = (1, 2, 3)
-
 
 @dataclass(frozen=True)
 class Experiment:
@@ -52,9 +50,12 @@ EXPERIMENTS = (
 def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__)
     flags.add_argument("--data-dir", required=True, help="where u.data, u.user and u.item are")
+    flags.add_argument("--seeds", type=int, default=3, help="runs of each model, seeds from 1")
+    flags.add_argument("--epochs", type=int, help="fewer epochs, to see that everything runs; not for figures")
     chosen = flags.parse_args()
     if not (Path(chosen.data_dir) / "u.data").exists():
         sys.exit(f"benchmarks: no u.data in {chosen.data_dir}; name MovieLens-100K with --data-dir")
+    shorter = () if chosen.epochs is None else (f"train.epochs={chosen.epochs}",)
     print("| model | split | metric | mean | per seed | seconds of training |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         for split in ("leave_one_out", "random"):
@@ -63,12 +64,13 @@ def main() -> None:
                 "--set", f"split.strategy={split}")  # fmt: skip
             for experiment in EXPERIMENTS:
                 if experiment.split == split:
-                    report(experiment, dataset, Path(scratch))
+                    report(experiment, dataset, Path(scratch), chosen.seeds, shorter)
 
 
-def report(experiment: Experiment, dataset: Path, scratch: Path) -> None:
-    seeds = SEEDS if experiment.model != "popularity" else SEEDS[:1]
-    found = [train(experiment, dataset, scratch, seed) for seed in seeds]
+def report(experiment: Experiment, dataset: Path, scratch: Path, seeds: int, shorter: tuple[str, ...]) -> None:
+    if experiment.model == "popularity":  # has no seed and no epochs
+        seeds, shorter = 1, ()
+    found = [train(experiment, dataset, scratch, seed + 1, shorter) for seed in range(seeds)]
     seconds = statistics.mean(metrics.get("train/training_seconds", 0.0) for metrics in found)
     for name in experiment.metrics:
         values = [metrics[name] for metrics in found]
@@ -77,9 +79,11 @@ def report(experiment: Experiment, dataset: Path, scratch: Path) -> None:
         print(f"| {' | '.join(row)} |", flush=True)
 
 
-def train(experiment: Experiment, dataset: Path, scratch: Path, seed: int) -> dict[str, float]:
+def train(
+    experiment: Experiment, dataset: Path, scratch: Path, seed: int, shorter: tuple[str, ...]
+) -> dict[str, float]:
     job = scratch / f"{experiment.title}-{seed}-{time.monotonic_ns()}".replace(" ", "_")
-    settings = [part for setting in experiment.settings for part in ("--set", setting)]
+    settings = [part for setting in (*experiment.settings, *shorter) for part in ("--set", setting)]
     output = run("trainer.task", "--dataset", str(dataset), "--model", experiment.model, "--job-dir", str(job),
                  "--seed", str(seed), "--no-export", "--json", *settings)  # fmt: skip
     metrics: dict[str, float] = json.loads(output)

@@ -108,7 +108,8 @@ def tell_the_truth(logs: Path, user: str, address: str) -> None:
     CONSOLE.print(
         f"\nplanted: user {user}'s favourite genre at the end of the log is [bold]{favourite}[/]; "
         f"{len(of_favourite)} of the {len(items)} items that {RETRIEVAL} recommends are of it "
-        f"(of all items: {share:.0%})"
+        f"(of all items: {share:.0%})",
+        soft_wrap=True,
     )
 
 

@@ -73,7 +73,7 @@ def write_dataset(
         storage.remove(temporary)
         raise _as_tfrec_error(error) from error
     counts = " · ".join(f"{part} {run.rows(part):,}" for part in (*SPLITS, "users", "items"))
-    console.print(f"[bold]{output}[/]: {counts}; {manifest['rejected']} rows rejected", highlight=False)
+    console.print(f"[bold]{output}[/]: {counts}; {manifest['rejected']} rows rejected", highlight=False, soft_wrap=True)
     if print_manifest:
         json.dump(manifest, sys.stdout, indent=2)
     return manifest

@@ -1,0 +1,12 @@
+"""The planted world of the session, for the tests of tfrec/ and trainer/."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.contracts")
+
+from tests.trainer.planted_world import World, shared_root  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    return World(shared_root(tmp_path_factory))
