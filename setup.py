@@ -20,6 +20,8 @@ INSTALL_REQUIRES = [
     "pydantic>=2.10,<3",  # typed, frozen, strict configs and schema
     "PyYAML>=6",  # dataset.yaml and training configs
     "rich>=13",  # progress bars and tables
+    "matplotlib>=3.10",  # plots in the pages of transforms.statistics and transforms.validate
+    "Jinja2>=3.1",  # the template of those pages, with every value escaped
 ]
 
 DEV_REQUIRES = [
@@ -29,6 +31,7 @@ DEV_REQUIRES = [
     "pytest-xdist>=3",  # two cores, two test processes
     "ruff>=0.9",
     "scikit-learn>=1.5",  # independent implementations of AUC and log loss
+    "scipy>=1.14",  # independent implementation of the Jensen–Shannon divergence
     "types-PyYAML",
     "types-protobuf",
 ]
@@ -47,7 +50,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["tfrec*", "trainer*", "transforms*", "serving*"]),
-    package_data={"transforms": ["presets/*.yaml"], "trainer": ["presets/*.yaml"]},
+    package_data={"transforms": ["presets/*.yaml", "page/*.html"], "trainer": ["presets/*.yaml"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={"dev": DEV_REQUIRES, "scann": ["scann==1.4.2"]},
 )

@@ -40,7 +40,7 @@ EXPERIMENTS = (
         "two_tower, id only",
         "leave_one_out",
         "two_tower",
-        ("model.use_history=false", "model.embedding_dim=128", "train.learning_rate=0.002"),
+        ("model.use_history=false", "model.embedding_dim=128", "train.learning_rate=0.002", "train.batch_size=2048"),
         ("test/ndcg_at_10", "test/recall_at_10"),
     ),
     Experiment("deepfm", "random", "deepfm", (), ("test/auc", "test/log_loss")),

@@ -36,33 +36,47 @@ def load_config(path: str | Path, model: type[C], overrides: Sequence[str] = ())
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name an existing YAML file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text; name a YAML file, or save it as UTF-8") from None
     return parse_config(text, model, overrides, source=path.name)
 
 
 def parse_config(text: str, model: type[C], overrides: Sequence[str] = (), *, source: str = "config") -> C:
     """As `load_config`, from a string; `source` is the name that errors show."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{source}:{line}: not valid YAML: {error.problem or error.context}") from None
     lines: dict[Location, int] = {}
-    if node is not None:
-        _collect_lines(node, (), lines, source)
-    values = yaml.safe_load(text)
+    values = _read_yaml(text, lines, source)
     if values is None:
         values = {}
     if not isinstance(values, dict):
         raise ConfigError(f"{source}:1: a mapping of keys to values is needed, got {type(values).__name__}")
     for override in overrides:
-        location = _apply_override(values, override)
+        location, written = _apply_override(values, override)
         for known in [at for at in lines if at[: len(location)] == location]:
             del lines[known]  # what --set wrote has no line in the file
-        lines[location] = 0
+        for end in range(1, len(location)):
+            lines.setdefault(location[:end], 0)
+        lines |= {(*location, *at): 0 for at in written}
     try:
         return model.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_describe(error, model, lines, source)) from None
+
+
+def _read_yaml(text: str, lines: dict[Location, int], source: str) -> Any:
+    """The values of a YAML text; `lines` gets the line of each."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None:
+            _collect_lines(node, (), lines, source)
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        reason = error.problem or error.context
+    except yaml.reader.ReaderError as error:
+        line, reason = text.count("\n", 0, error.position) + 1, f"character #x{error.character:04x} is not allowed"
+    except ValueError as error:  # such as a date of month 13; it comes without a place
+        line, reason = 1, str(error)
+    raise ConfigError(f"{source}:{line}: not valid YAML: {reason}")
 
 
 def _collect_lines(node: yaml.Node, at: Location, lines: dict[Location, int], source: str) -> None:
@@ -70,6 +84,8 @@ def _collect_lines(node: yaml.Node, at: Location, lines: dict[Location, int], so
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise ConfigError(f"{source}:{key.start_mark.line + 1}: not valid YAML: a key must be a plain word")
             if key.value in seen:
                 raise ConfigError(f"{source}:{key.start_mark.line + 1}: key {key.value!r} stands twice; keep one")
             seen.add(key.value)
@@ -80,7 +96,8 @@ def _collect_lines(node: yaml.Node, at: Location, lines: dict[Location, int], so
             _collect_lines(value, (*at, index), lines, source)
 
 
-def _apply_override(values: dict[str, Any], override: str) -> Location:
+def _apply_override(values: dict[str, Any], override: str) -> tuple[Location, list[Location]]:
+    """Write one override into `values`; return its place and the places below it that it fills."""
     key, equals, raw = override.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {override!r}: expected key=value, for example --set train.epochs=5")
@@ -92,11 +109,12 @@ def _apply_override(values: dict[str, Any], override: str) -> Location:
             inner = {}
             target[part] = inner
         target = inner
+    written: dict[Location, int] = {(): 0}
     try:
-        target[parts[-1]] = yaml.safe_load(raw)
-    except yaml.YAMLError:
+        target[parts[-1]] = _read_yaml(raw, written, "--set")
+    except ConfigError:
         raise ConfigError(f"--set {override!r}: the value is not valid YAML") from None
-    return tuple(parts)
+    return tuple(parts), list(written)
 
 
 def _describe(error: ValidationError, model: type[BaseModel], lines: dict[Location, int], source: str) -> str:

@@ -72,6 +72,39 @@ class InBatchSoftmax(tfrs.tasks.Retrieval):  # type: ignore[misc]
         return tf.math.divide_no_nan(tf.reduce_sum(loss * weight), tf.reduce_sum(weight))
 
 
+def catalogue_softmax(
+    query_embeddings: tf.Tensor,
+    item_embeddings: tf.Tensor,
+    positives: tf.Tensor,
+    known_positives: tf.RaggedTensor | None = None,
+) -> tf.Tensor:
+    r"""Softmax cross-entropy over the whole catalogue: no sampling, so no correction. For catalogues that fit.
+
+    .. math:: L_b = -\log \frac{e^{q_b \cdot c_i}}{\sum_{j \notin K_b} e^{q_b \cdot c_j}}
+
+    K_b are the known positives of the row's user but the row's own item i.
+
+    Args:
+        query_embeddings: float [batch, dim].
+        item_embeddings: all items. float [num_items, dim]
+        positives: item indices. int [batch]
+        known_positives: item indices that are not negatives for the row; its own may be among them. int [batch, None]
+
+    Returns:
+        The mean over the batch; a scalar.
+
+    """
+    logits = tf.matmul(query_embeddings, item_embeddings, transpose_b=True)
+    if known_positives is None:
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=positives, logits=logits))
+    rows = known_positives.value_rowids()
+    is_negative = _all_but(tf.stack([rows, tf.cast(known_positives.flat_values, rows.dtype)], axis=1), tf.shape(logits))
+    positive = tf.gather(logits, positives, batch_dims=1)
+    own = tf.one_hot(positives, tf.shape(logits)[1], on_value=True, off_value=False, dtype=tf.bool)
+    negatives = tf.where(is_negative | own, logits, logits.dtype.min)
+    return tf.reduce_mean(tf.reduce_logsumexp(negatives, axis=1) - positive)
+
+
 def _all_but(indices: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     """Bool of `shape`, false at `indices` [n, 2]."""
     return tf.tensor_scatter_nd_update(tf.fill(shape, True), indices, tf.fill([tf.shape(indices)[0]], False))

@@ -6,10 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
-from tfrec.dataset.directory import DatasetDirectory
+from tfrec.dataset.directory import VOCABULARY, DatasetDirectory
 from tfrec.dataset.interactions import Interactions
 from tfrec.dataset.records import Arrays, read_part
-from tfrec.errors import DataError
+from tfrec.errors import ArtifactError, DataError
 from tfrec.models.inputs import Catalogue, ModelInputs, id_counts
 
 
@@ -56,3 +56,25 @@ class JobData:
         if name == "train" and len(records["label"]) == 0:
             raise DataError(f"{self.dataset.path}: the training split is empty; lower the shares of the other splits")
         return records
+
+
+def require_same_ids(trained: DatasetDirectory, other: DatasetDirectory) -> None:
+    """Refuse a dataset in which an id, or the place of an item, means something else than where a model was trained.
+
+    Raises:
+        ArtifactError: features, vocabularies or items differ.
+
+    """
+    for what, is_same in (
+        ("features", trained.schema.features == other.schema.features),
+        ("vocabularies", _vocabularies(trained) == _vocabularies(other)),
+        ("items", np.array_equal(Catalogue.read(trained).ids, Catalogue.read(other).ids)),
+    ):
+        if not is_same:
+            raise ArtifactError(
+                f"{other.path}: has other {what} than {trained.path}, where the model was trained; train on it instead"
+            )
+
+
+def _vocabularies(dataset: DatasetDirectory) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (dataset.path / VOCABULARY).glob("*.txt")}

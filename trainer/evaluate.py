@@ -1,4 +1,4 @@
-"""`python -m trainer.evaluate`: the metrics of a trained job, again or on another dataset of the same schema."""
+"""`python -m trainer.evaluate`: the metrics of a trained job, again or on another dataset with the same ids."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Evaluates the best weights of a job; nothing is written.
 def main(arguments: list[str]) -> None:
     flags = ArgumentParser(prog="python -m trainer.evaluate", example=EXAMPLE)
     flags.add_argument("--job-dir", required=True, help="a job of python -m trainer.task")
-    flags.add_argument("--dataset", help="another dataset with the same schema; the job's own by default")
+    flags.add_argument("--dataset", help="another dataset with the same vocabularies and items")
     flags.add_argument("--json", action="store_true", help="print the metrics to stdout")
     chosen = flags.parse(arguments)
 

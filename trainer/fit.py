@@ -30,6 +30,7 @@ class State(tf.Module):
         self.best = tf.Variable(math.inf if lower_is_better else -math.inf, dtype=tf.float64, trainable=False)
         self.best_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.is_done = tf.Variable(False, trainable=False)
+        self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
 
 
 class Trainer:
@@ -86,30 +87,29 @@ class Trainer:
             `epochs`, `best_epoch`, `best_<monitor>`, `examples_per_second`, `training_seconds`.
 
         Raises:
-            DataError: the loss became NaN or infinite.
+            DataError: the loss became NaN or infinite, or the monitored metric NaN.
 
         """
         if self._latest.latest_checkpoint:
             self._latest.checkpoint.restore(self._latest.latest_checkpoint)
             self._progress.say(f"resuming after epoch {int(self._state.epoch)}")
         writer = tf.summary.create_file_writer(str(self._job.logs))
-        seconds, rows = 0.0, 0
         while not bool(self._state.is_done):
             epoch = int(self._state.epoch)
             started = time.perf_counter()
             loss = self._epoch(epoch)
-            seconds += time.perf_counter() - started
-            rows += self._batches.rows
+            self._state.seconds.assign_add(time.perf_counter() - started)
             metrics = self._validate_average()
             self._finish_epoch(epoch, loss, metrics, writer)
         writer.close()
         restore_best(self._model, self._job)
+        epochs, seconds = int(self._state.epoch), float(self._state.seconds)
         return {
-            "epochs": int(self._state.epoch),
+            "epochs": epochs,
             "best_epoch": int(self._state.best_epoch),
             f"best_{self._monitor}": float(self._state.best),
             "training_seconds": round(seconds, 2),
-            "examples_per_second": round(rows / seconds) if seconds else None,
+            "examples_per_second": round(epochs * self._batches.rows / seconds) if seconds else None,
         }
 
     def _epoch(self, epoch: int) -> float:
@@ -144,6 +144,8 @@ class Trainer:
 
     def _finish_epoch(self, epoch: int, loss: float, metrics: dict[str, float], writer: Any) -> None:
         value = metrics[self._monitor]
+        if math.isnan(value):
+            raise DataError(f"validation {self._monitor} is not defined on this split; choose another train.monitor")
         best = float(self._state.best)
         is_better = value < best if self._lower_is_better else value > best
         if is_better:

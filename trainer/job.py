@@ -37,6 +37,11 @@ class JobDirectory:
         """Weights of the epoch with the best validation metric."""
         return self.path / "checkpoints" / "best"
 
+    @property
+    def has_results(self) -> bool:
+        """Whether an epoch was finished, or metrics were written."""
+        return self.metrics.exists() or (self.latest_checkpoints / "checkpoint").exists()
+
     def export(self, model: str) -> Path:
         """Base path of the exported versions of a model."""
         return self.path / "export" / model
@@ -51,4 +56,6 @@ class JobDirectory:
             found: dict[str, Any] = json.loads(self.metrics.read_text(encoding="utf-8"))
         except OSError:
             raise ArtifactError(f"{self.metrics}: absent; train with: python -m trainer.task") from None
+        except ValueError as error:
+            raise ArtifactError(f"{self.metrics}: damaged ({error}); run python -m trainer.task again") from None
         return found

@@ -12,13 +12,13 @@ from rich.table import Table
 
 from tfrec.dataset.batches import Batches
 from tfrec.dataset.directory import DatasetDirectory
-from tfrec.errors import ArtifactError, ConfigError
+from tfrec.errors import ArtifactError, ConfigError, did_you_mean
 from tfrec.metrics import auc, log_loss, mean_absolute_error, root_mean_squared_error
 from tfrec.models.base import FittedModel, GradientModel, RankingModel, Recommender, RetrievalModel
 from tfrec.models.popularity import Popularity, PopularityConfig
 from tfrec.models.registry import model_class
 from trainer.config import JobConfig, load_job_config
-from trainer.data import JobData
+from trainer.data import JobData, require_same_ids
 from trainer.evaluation import KS, evaluate_ranking, evaluate_retrieval, means, ranking_scorer, retrieval_scorer
 from trainer.fit import Trainer, restore_best
 from trainer.job import JobDirectory
@@ -80,16 +80,18 @@ def _built(build: Any, config: JobConfig, data: JobData) -> Recommender:
 
 
 def load_model(job: JobDirectory, dataset: str | None = None) -> tuple[Recommender, JobData, JobConfig]:
-    """The trained model of a job, its dataset (or another one of the same schema) and its config.
+    """The trained model of a job, its dataset (or another one with the same ids) and its config.
 
     Raises:
-        ArtifactError: no job, no dataset, or one of another schema.
+        ArtifactError: no job, no dataset, or one of other features, vocabularies or items.
 
     """
     config = load_job_config(job.config)
     directory = DatasetDirectory(dataset or config.dataset)
-    if dataset is None and directory.fingerprint != config.dataset_fingerprint:
-        raise ArtifactError(f"{directory.path}: changed since {job.path} was trained on it; train again")
+    if directory.fingerprint != config.dataset_fingerprint:
+        if dataset is None:
+            raise ArtifactError(f"{directory.path}: changed since {job.path} was trained on it; train again")
+        require_same_ids(DatasetDirectory(config.dataset), directory)
     data = JobData(directory)
     model = build_model(config, data)
     if isinstance(model, GradientModel):
@@ -103,8 +105,8 @@ def load_model(job: JobDirectory, dataset: str | None = None) -> tuple[Recommend
 
 
 def _claim(config: JobConfig, job: JobDirectory) -> None:
-    """A job directory belongs to one config: going on with another one would mix two runs."""
-    if job.config.exists():
+    """A job directory belongs to one config, once an epoch is finished: another one would mix two runs."""
+    if job.config.exists() and job.has_results:
         earlier = load_job_config(job.config)
         if earlier.dataset_fingerprint != config.dataset_fingerprint:
             raise ConfigError(f"--job-dir {job.path}: was trained on another dataset; name a new directory")
@@ -126,7 +128,7 @@ def _train(
     validation = _Validation(model, data)
     monitor = config.train.monitor or validation.default_monitor
     if monitor not in validation.names:
-        raise ConfigError(f"train.monitor: no metric {monitor!r}; allowed: {', '.join(validation.names)}")
+        raise ConfigError(f"train.monitor: no metric {monitor!r}{did_you_mean(monitor, validation.names)}")
     trainer = Trainer(model, batches, config.train, job, validation, monitor, EpochProgress(console))
     return trainer.run()
 

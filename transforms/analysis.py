@@ -59,7 +59,7 @@ class Analysis:
             storage.write_bytes(storage.join(self._output, directory.SCHEMA), schema_bytes)
             for side, table in self._tables.items():
                 raw = table.rename_columns([raw_name(name) for name in table.column_names])
-                encoded = encode_table(transform, self._schema, table)
+                encoded = encode_table(transform, self._schema, self._with_missing(side, table))
                 for name in encoded.column_names:
                     raw = raw.append_column(name, encoded.column(name))
                 storage.write_table(layout.encoded_side(self._output, side), raw)
@@ -93,6 +93,14 @@ class Analysis:
                 of_event = pc.index_in(seen, value_set=latest.column(key).combine_chunks())
                 columns[name] = _fill(latest.column(name).combine_chunks().take(of_event))
         return pa.table(columns)
+
+    def _with_missing(self, side: str, table: pa.Table) -> pa.Table:
+        """Features that stand in the events alone are missing where there are no events."""
+        role: FeatureRole = "user" if side == "users" else "item"
+        for name, feature in self._schema.of_role(role).items():
+            if name not in table.column_names and isinstance(feature, CategoricalFeature | NumericFeature):
+                table = table.append_column(name, _missing(feature, table.num_rows))
+        return table
 
     def _summarise(self, scratch: Path) -> tuple[FeatureAnalysis, dict[str, Any]]:
         (scratch / directory.VOCABULARY).mkdir()
@@ -128,6 +136,13 @@ class Analysis:
         at = pc.index_in(table.column(key).combine_chunks(), value_set=occurrences.column(VALUE).combine_chunks())
         train = pc.fill_null(occurrences.column(TRAIN_COUNT).combine_chunks().take(at), 0).to_numpy()
         return count_values(table.column(name), train, train)
+
+
+def _missing(feature: CategoricalFeature | NumericFeature, rows: int) -> pa.Array:
+    kind = pa.float32() if isinstance(feature, NumericFeature) else pa.string()
+    if isinstance(feature, CategoricalFeature) and feature.multivalued:
+        kind = pa.list_(pa.string())
+    return _fill(pa.nulls(rows, kind))
 
 
 def _fill(column: pa.Array) -> pa.Array:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
 import shutil
 import sys
 import uuid
@@ -14,25 +12,26 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import pyarrow as pa
-import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
-import tfrec
 from tfrec.dataset import directory
-from tfrec.errors import ArtifactError, ConfigError, DataError, TfrecError, did_you_mean
-from tfrec.schema import SPLITS, CategoricalFeature, Schema, SequenceFeature, Temporal
+from tfrec.errors import ArtifactError, DataError, TfrecError
+from tfrec.schema import SPLITS, Temporal
 from transforms import layout, storage
+from transforms.accounting import check_rows
 from transforms.analysis import Analysis, Source
+from transforms.beam_options import beam_options
 from transforms.count import build_count
 from transforms.dataset_config import DatasetConfig, TableName
-from transforms.encode import EncodePlan, build_encode
+from transforms.encode import build_encode
 from transforms.gather import read_json
+from transforms.manifest import make_manifest
 from transforms.prepare import Prepared, build_prepare
 from transforms.read.files import InputTable, find_tables
 from transforms.read.typed import TypedRows
+from transforms.shards import plan_encoding
 from transforms.steps.split import temporal_cuts
 
 
@@ -66,6 +65,7 @@ def write_dataset(
         manifest = run.write()
         FileSystems.delete([storage.join(temporary, layout.PREPARED)])
         _replace(temporary, output)
+        storage.remove(f"{output}.rejected")  # of an earlier run that failed
     except BaseException as error:
         if isinstance(error, DataError) and FileSystems.exists(storage.join(temporary, directory.REJECTED)):
             storage.remove(f"{output}.rejected")
@@ -77,23 +77,6 @@ def write_dataset(
     if print_manifest:
         json.dump(manifest, sys.stdout, indent=2)
     return manifest
-
-
-def beam_options(arguments: list[str]) -> PipelineOptions:
-    """Beam's options.
-
-    Raises:
-        ConfigError: a flag that neither this command nor Beam knows.
-
-    """
-    options = PipelineOptions(arguments)
-    known = options.get_all_options(drop_default=False)
-    for argument in arguments:
-        name = argument.split("=")[0].lstrip("-").replace("-", "_")
-        if argument.startswith("--") and name not in known and name.removeprefix("no_") not in known:
-            raise ConfigError(f"unknown flag {argument.split('=')[0]}{did_you_mean(name, known)[:60]}")
-    options.view_as(SetupOptions).save_main_session = False
-    return options
 
 
 class _Run:
@@ -120,7 +103,7 @@ class _Run:
         with beam.Pipeline(options=self._options) as pipeline:
             build_prepare(pipeline, Prepared(self._config, self._tables, self._output))
         rows = read_json(layout.summary(self._output, "rows"))
-        self._check_rows(rows)
+        check_rows(rows, self._config, self._tables, self._output)
         times = read_json(layout.summary(self._output, "times"))
         cuts = self._cuts(times)
         self._say("2/3 counting")
@@ -133,11 +116,11 @@ class _Run:
         sides = frozenset(side for side in ("users", "items") if side in self._tables)
         Analysis(Source(self._schema, self._output, frozenset(features), sides), splits).write()
         self._say("3/3 encoding and writing")
-        plan = self._plan(tuple(times["partitions"]), cuts, splits)
+        plan = plan_encoding(self._config, self._output, tuple(times["partitions"]), cuts, splits)
         with beam.Pipeline(options=self._options) as pipeline:
             build_encode(pipeline, plan)
         self._files = read_json(layout.summary(self._output, "files"))
-        manifest = self._manifest(rows)
+        manifest = make_manifest(self._config, self._tables, rows, self._files)
         content = (json.dumps(manifest, indent=2) + "\n").encode()
         storage.write_bytes(storage.join(self._output, directory.MANIFEST), content)
         return manifest
@@ -151,90 +134,10 @@ class _Run:
     def _event_features(self) -> tuple[str, ...]:
         return TypedRows(self._config, self._tables, "events").feature_names
 
-    def _check_rows(self, rows: dict[str, Any]) -> None:
-        for name, counts in rows.items():
-            if counts["rows"] == 0 or counts["accepted"] == 0:
-                raise DataError(
-                    f"{name}: none of {counts['rows']} rows is usable{self._first_rejected(name)}; check the format"
-                )
-            share = counts["rejected"] / counts["rows"]
-            if share > self._config.max_rejected_share:
-                raise DataError(
-                    f"{name}: {counts['rejected']} of {counts['rows']} rows ({share:.1%}) were rejected, above "
-                    f"max_rejected_share {self._config.max_rejected_share:.1%}{self._first_rejected(name)}; "
-                    "see the .rejected directory beside the output"
-                )
-        for name in self._tables:
-            if name not in rows:
-                raise DataError(f"{name}: {', '.join(self._tables[name].paths)}: no rows; there is nothing to read")
-
-    def _first_rejected(self, name: str) -> str:
-        path = storage.join(self._output, directory.REJECTED, f"{name}.jsonl")
-        if not FileSystems.exists(path):
-            return ""
-        first = json.loads(storage.read_bytes(path).decode().splitlines()[0])
-        return f"; first: {Path(first['file']).name}:{first['line']}: {first['reason']}"
-
     def _cuts(self, times: dict[str, Any]) -> tuple[int, int] | None:
         if not isinstance(self._schema.split, Temporal):
             return None
         return temporal_cuts(np.array(times["times"]), np.array(times["counts"]), self._schema.split)
-
-    def _plan(self, partitions: tuple[int, ...], cuts: tuple[int, int] | None, splits: dict[str, Any]) -> EncodePlan:
-        width = record_bytes(self._schema)
-        shards = {name: max(1, -(-int(splits[name]["rows"]) * width // self._config.shard_bytes)) for name in SPLITS}
-        counts = {}
-        for side in ("users", "items"):
-            counts[side] = storage.read_table(layout.encoded_side(self._output, side)).num_rows
-            shards[side] = max(1, -(-counts[side] * width // self._config.shard_bytes))
-        return EncodePlan(
-            self._schema,
-            self._output,
-            partitions,
-            cuts,
-            shards,
-            counts["users"],
-            self._config.compression == "gzip",
-        )
-
-    def _manifest(self, rows: dict[str, Any]) -> dict[str, Any]:
-        parts: dict[str, list[dict[str, Any]]] = {part: [] for part in (*SPLITS, "users", "items")}
-        digest = hashlib.sha256(self._schema.fingerprint.encode())
-        for entry in self._files:
-            parts[entry["part"]].append({key: entry[key] for key in ("name", "records", "bytes", "sha256")})
-            digest.update(entry["sha256"].encode())
-        return {
-            "name": self._config.name,
-            "fingerprint": digest.hexdigest()[:16],
-            "schema_fingerprint": self._schema.fingerprint,
-            "input": {
-                name: {"files": [Path(path).name for path in table.paths], "bytes": table.size_bytes}
-                for name, table in self._tables.items()
-            },
-            "rows": rows,
-            "rejected": sum(counts["rejected"] for counts in rows.values()),
-            "files": parts,
-            "versions": {
-                "tfrec": tfrec.__version__,
-                "apache-beam": beam.__version__,
-                "tensorflow": tf.__version__,
-                "pyarrow": pa.__version__,
-                "python": platform.python_version(),
-            },
-        }
-
-
-def record_bytes(schema: Schema) -> int:
-    """Roughly the bytes of one record, from the schema alone."""
-    width = 120
-    for name, feature in schema.encoded.items():
-        values = 1
-        if isinstance(feature, SequenceFeature):
-            values = feature.length
-        elif isinstance(feature, CategoricalFeature) and feature.multivalued:
-            values = 3
-        width += len(name) + 10 + 3 * values
-    return width
 
 
 def _check_output(output: str) -> None:

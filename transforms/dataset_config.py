@@ -27,7 +27,7 @@ TableName = Literal["events", "users", "items"]
 class TableConfig(Config):
     """One table of the log: files and how they are written."""
 
-    files: tuple[str, ...] = Field(description="names or patterns, relative to --input-dir")
+    files: tuple[str, ...] = Field(min_length=1, description="names or patterns, relative to --input-dir")
     format: Literal["csv"] = "csv"
     delimiter: str = Field(",", min_length=1, description="one or several characters")
     header: bool = Field(True, description="the first line of each file names the columns")
@@ -49,6 +49,10 @@ class TableConfig(Config):
         if self.columns is not None and len(set(self.columns)) < len(self.columns):
             twice = next(name for name in self.columns if self.columns.count(name) > 1)
             raise ValueError(f"column {twice!r} is named twice; each name once")
+        if not (self.quote or "").isascii() or (len(self.delimiter) == 1 and not self.delimiter.isascii()):
+            raise ValueError("a 'delimiter' or 'quote' of one character must be ASCII; write the file with another")
+        if any(sign in "\r\n" for sign in self.delimiter + (self.quote or "")):
+            raise ValueError("'delimiter' and 'quote' cannot hold an end of line; choose others")
         if len(self.delimiter) > 1 and self.quote is not None:
             raise ValueError("a delimiter of several characters goes with 'quote: null'")
         if self.quote is not None and self.quote == self.delimiter:

@@ -22,7 +22,7 @@ from transforms import layout, storage
 from transforms.count import read_counts
 from transforms.gather import GatherJson
 from transforms.read.typed import SOURCE
-from transforms.steps.encode import encode_events, encode_latest_users
+from transforms.steps.encode import HISTORY_TYPE, encode_events, encode_latest_users
 from transforms.steps.mix import mix64
 from transforms.steps.split import assign_split
 
@@ -154,7 +154,7 @@ def rows_without_events(plan: EncodePlan) -> Iterator[tuple[tuple[str, int], byt
     chosen = users.take(pa.array(rest))
     for name, feature in plan.schema.of_role("user").items():
         if isinstance(feature, SequenceFeature):
-            columns[name] = pa.array([[]] * len(rest), pa.list_(pa.int64()))
+            columns[name] = pa.array([[]] * len(rest), pa.list_(HISTORY_TYPE))
         elif name in users.column_names and name in plan.schema.encoded:
             columns[name] = chosen.column(name)
     if len(rest):

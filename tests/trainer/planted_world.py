@@ -1,7 +1,8 @@
-"""One small generated log with gaps in it, its datasets, and jobs trained on them; built once for all test processes."""
+"""One small generated log with gaps in it, its datasets, and jobs trained on them; built once per test session."""
 
 import csv
 import fcntl
+import hashlib
 import io
 import os
 import shutil
@@ -68,6 +69,15 @@ def write_csv(path, rows):
     Path(path).write_text(text.getvalue(), encoding="utf-8")
 
 
+TWO_TOWER_WITH_FEATURES = (
+    "model.user_features=[country, age, age_in_years, country_hash]",
+    "model.item_features=[genres]",
+    "model.use_user_id=false",
+)
+DEEPFM = ("train.learning_rate=0.01",)
+DEEPFM_WITH_HISTORY = (*DEEPFM, "model.features=[user_id, item_id, history, age_in_years, genres]")
+
+
 class World:
     """Logs, datasets and jobs below one directory; what is asked for is built when first asked for."""
 
@@ -128,9 +138,10 @@ class World:
     def data(self, dataset="planted"):
         return JobData(DatasetDirectory(self.dataset(dataset)))
 
-    def job(self, name, model, *overrides, seed=1):
-        """A trained and exported job. Read it, do not change it."""
-        path = self.root / "jobs" / name
+    def job(self, model, *overrides, seed=1):
+        """A trained and exported job, one for all who ask for the same. Read it, do not change it."""
+        digest = hashlib.sha256(repr((overrides, seed)).encode()).hexdigest()[:8]
+        path = self.root / "jobs" / f"{model}-{digest}"
         config = self.config(model, *overrides, seed=seed)
         with built_once(path) as must_build:
             if must_build:

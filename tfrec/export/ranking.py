@@ -82,7 +82,7 @@ class RankingExport(tf.Module):
     def _rank(self, request: Tensors) -> Tensors:
         candidates = request["candidate_ids"]
         batch, count = tf.shape(candidates)[0], tf.shape(candidates)[1]
-        user = {name: broadcast_batch(v, batch) for name, v in self._user_features(request).items()}
+        user = self._user_features({name: broadcast_batch(request[name], batch) for name in self._user_specs})
         rows = {name: tf.repeat(values, count, axis=0) for name, values in user.items()}
         flat = tf.reshape(candidates, [-1])
         raw_items: Tensors = {

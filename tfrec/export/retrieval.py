@@ -38,6 +38,7 @@ class RetrievalExport(tf.Module):
         self._users = IdLookup(tables.user_ids, scratch / "users.txt")
         self._items = IdLookup(tables.catalogue.ids, scratch / "items.txt")
         self._user_table = FeatureTable(tables.user_features, schema, transform)
+        self._item_table = FeatureTable(tables.catalogue.features, schema, transform)
         self._item_ids = tf.Variable(tables.catalogue.ids, trainable=False, name="item_ids", dtype=tf.string)
         # Users by row; the row of unknown users has seen nothing.
         splits = tf.concat([tables.seen.row_splits, tables.seen.row_splits[-1:]], axis=0)
@@ -107,7 +108,6 @@ class RetrievalExport(tf.Module):
 
     def _embed_items(self, request: Tensors) -> Tensors:
         assert self._embed is not None
-        encoded = self._transform(request)
-        batch = tf.shape(request[self._schema.item_id])[0]
-        spread = {name: broadcast_batch(value, batch) for name, value in encoded.items()}
-        return {"embeddings": self._embed[1](spread)}
+        rows = self._items(request[self._schema.item_id])
+        features = request_features(request, self._schema.item_id, rows, self._item_table, self._transform)
+        return {"embeddings": self._embed[1](features)}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
 
 from tfrec.errors import ConfigError, did_you_mean
-from tfrec.models.base import Recommender
+
+if TYPE_CHECKING:  # base loads TensorFlow, and the names of the models should be known without it
+    from tfrec.models.base import Recommender
 
 _MODELS = {
     "deepfm": "tfrec.models.deepfm:DeepFM",

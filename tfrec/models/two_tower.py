@@ -9,7 +9,7 @@ The score is a dot product, so items can be found by nearest-neighbour search.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import tensorflow as tf
 from pydantic import Field
@@ -17,7 +17,7 @@ from pydantic import Field
 from tfrec.dataset.records import Tensors
 from tfrec.layers import FeatureEmbedding, PositionWeightedPooling
 from tfrec.layers.feature_embedding import choose_features
-from tfrec.losses import InBatchSoftmax
+from tfrec.losses import InBatchSoftmax, catalogue_softmax
 from tfrec.models.base import GradientModel, ModelConfig, RetrievalModel, TwoTowerEmbeddings, frozen_variable
 from tfrec.models.inputs import ModelInputs
 from tfrec.schema import FIRST_OOV_ID, ITEM_INDEX, USER_INDEX, SequenceFeature
@@ -39,7 +39,10 @@ class TwoTowerConfig(ModelConfig):
     user_features: tuple[str, ...] = Field((), description="further user and context features")
     item_features: tuple[str, ...] = Field((), description="further item features, beside the id")
     embedding_stddev: float = Field(0.03, gt=0, description="of the initial embeddings")
-    temperature: float = Field(1.0, gt=0)
+    loss: Literal["in_batch", "catalogue"] = Field(
+        "in_batch", description="negatives: the items of the batch, or (for a small catalogue) all items"
+    )
+    temperature: float = Field(1.0, gt=0, description="divides the logits of the in-batch softmax")
     mask_known_positives: bool = Field(True, description="a user's other training items are not negatives")
 
 
@@ -123,6 +126,8 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
                 **inputs,
                 self.inputs.schema.user_id: self._some_unknown(inputs[self.inputs.schema.user_id]),
             }
+        if self.config.loss == "catalogue":
+            return catalogue_softmax(self.embed_users(inputs), self.embed_items(self._catalogue), items, positives)
         return self._task(
             self.embed_users(inputs),
             self.embed_items({name: tf.gather(values, items) for name, values in self._catalogue.items()}),

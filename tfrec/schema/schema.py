@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from tfrec.config_file import Config
 from tfrec.errors import ArtifactError, SchemaError
@@ -134,11 +134,12 @@ class Schema(Config):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             schema = cls.model_validate(content["schema"])
+            written = content["fingerprint"]
         except OSError as error:
             raise ArtifactError(f"{path}: cannot be read ({error.strerror}); is this a dataset?") from None
-        except (ValueError, KeyError, ValidationError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise SchemaError(f"{path}: not a schema of this version ({reason}); run the transforms again") from None
-        if content["fingerprint"] != schema.fingerprint:
+        if written != schema.fingerprint:
             raise SchemaError(f"{path}: was changed after it was written; run the transforms again")
         return schema

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
+from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from tfrec.errors import DataError
@@ -33,7 +39,7 @@ class ReadBlocks(beam.DoFn):
     def process(self, element: tuple[int, str]) -> Iterator[Block]:
         file_index, path = element
         line = 1
-        with FileSystems.open(path) as file:
+        with _open(path) as file:
             for number, content in enumerate(self._whole_lines(file, path)):
                 if number == 0:
                     content = content.removeprefix(b"\xef\xbb\xbf")
@@ -44,12 +50,12 @@ class ReadBlocks(beam.DoFn):
                     yield Block(file_index, path, line, content)
                     line += content.count(b"\n") + (not content.endswith(b"\n"))
 
-    def _whole_lines(self, file: object, path: str) -> Iterator[bytes]:
+    def _whole_lines(self, file: Any, path: str) -> Iterator[bytes]:
         rest = b""
         while True:
             try:
-                read: bytes = file.read(self._block_bytes)  # type: ignore[attr-defined]
-            except (OSError, EOFError) as error:
+                read: bytes = file.read(self._block_bytes)
+            except (OSError, EOFError, zlib.error) as error:
                 raise DataError(f"{path}: cannot be read to its end ({error}); is it cut off?") from error
             if not read:
                 break
@@ -60,3 +66,17 @@ class ReadBlocks(beam.DoFn):
                 rest = rest[cut:]
         if rest:
             yield rest
+
+
+@contextmanager
+def _open(path: str) -> Iterator[Any]:
+    """A file, decompressed by the end of its name; Beam itself takes a compressed file that is cut off for whole."""
+    if not path.endswith((".gz", ".bz2")):
+        with FileSystems.open(path) as file:
+            yield file
+        return
+    with (
+        FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as packed,
+        gzip.GzipFile(fileobj=packed) if path.endswith(".gz") else bz2.BZ2File(packed) as file,
+    ):
+        yield file

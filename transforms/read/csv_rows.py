@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,7 @@ class CsvParser:
         self._columns = columns
         self._wanted = wanted
         self._is_multi = len(table.delimiter) > 1
+        self._closed = _closed_quotes(table) if table.quote is not None else None
 
     def parse(self, block: Block) -> tuple[pa.Table, list[RejectedRow]]:
         """Return the rows with the wanted columns as strings and `__line__`, and the rejected rows."""
@@ -67,7 +69,10 @@ class CsvParser:
 
     def _clean(self, block: Block, rejected: list[RejectedRow]) -> tuple[bytes, np.ndarray]:
         """UTF-8 lines that Arrow can take one row each, and their line numbers; the rest goes to `rejected`."""
-        content = block.content.replace(b"\r\n", b"\n")
+        # The file's last line may end with the first half of a line end.
+        content = block.content.replace(b"\r\n", b"\n").removesuffix(b"\r")
+        if not content:
+            return content, np.zeros(0, dtype=np.int64)
         if self._table.encoding == "latin-1":
             content = content.decode("latin-1").encode()
         lines_in_block = content.count(b"\n") + (not content.endswith(b"\n"))
@@ -75,6 +80,8 @@ class CsvParser:
         if self._is_suspicious(content):
             kept = []
             for position, line in enumerate(content.removesuffix(b"\n").split(b"\n")):
+                if not line:  # a blank line is no row
+                    continue
                 reason = self._why_unusable(line)
                 if reason is None:
                     kept.append((position, line))
@@ -89,6 +96,8 @@ class CsvParser:
 
     def _is_suspicious(self, content: bytes) -> bool:
         """Whether any line of the block may be unusable; the common answer is no, and costs little."""
+        if b"\n\n" in content or content.startswith(b"\n"):
+            return True
         if b"\r" in content or b"\x00" in content or (self._is_multi and b"\x1f" in content):
             return True
         if self._table.quote is not None and self._table.quote.encode() in content:
@@ -107,9 +116,18 @@ class CsvParser:
             return "not valid UTF-8; set 'encoding' if the file is in another one"
         if b"\r" in line or b"\x00" in line or (self._is_multi and b"\x1f" in line):
             return "holds a control character"
-        if self._table.quote is not None and line.count(self._table.quote.encode()) % 2:
-            return "a quote is not closed on its line; set 'quote: null' if quotes are ordinary characters"
+        if self._closed is not None and not self._closed.fullmatch(line):
+            return "a quote is not closed on its line; set 'quote' to null if quotes are ordinary characters"
         return None
 
     def _rejected(self, block: Block, line: int, reason: str, text: str) -> RejectedRow:
         return RejectedRow(self._name, block.path, line, reason, text)
+
+
+def _closed_quotes(table: TableConfig) -> re.Pattern[bytes]:
+    """Lines on which every quote that opens is closed, as Arrow reads them: a quote opens only at a field's start."""
+    assert table.quote is not None
+    quote, delimiter = re.escape(table.quote.encode()), re.escape(table.delimiter.encode())
+    quoted = b"%b(?:[^%b]|%b%b)*+%b" % ((quote,) * 5)
+    field = b"(?:%b|(?!%b))[^%b]*+" % (quoted, quote, delimiter)
+    return re.compile(b"%b(?:%b%b)*+" % (field, delimiter, field), re.DOTALL)

@@ -47,8 +47,8 @@ def find_tables(config: DatasetConfig, input_dir: str) -> dict[TableName, InputT
                     f"{name}: no file matches {pattern!r} in {input_dir}; check --input-dir and {name}.files"
                 )
             files += matches
-        paths = tuple(dict.fromkeys(file.path for file in files))
-        size = sum(file.size_in_bytes for file in files)
+        sizes = {file.path: file.size_in_bytes for file in files}  # a file may match several patterns
+        paths, size = tuple(sizes), sum(sizes.values())
         if name == "events" and size == 0:
             raise DataError(f"events: {', '.join(paths)}: empty; there is nothing to learn from")
         found[name] = InputTable(name, table, paths, size, _columns(name, table, paths))

@@ -18,7 +18,8 @@ from transforms.read.rejected import RejectedRow
 
 SOURCE = "__source__"  # int64: file index · 2⁴⁰ + line; orders rows as they stand in the log, and is unique
 FILE_INDEX_SHIFT = 40
-_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+_NUMBER = r"(?i)^\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf|infinity)\s*$"
+_LARGEST = float(np.finfo(np.float32).max)  # what lies above is infinite in a record
 # Unix times outside the years 1900 to 2200 are another unit, not a time.
 _EARLIEST_MS, _LATEST_MS = -2_208_988_800_000, 7_258_118_400_000
 
@@ -153,9 +154,10 @@ def _numbers(values: pa.Array, column: str, reasons: _Reasons, *, is_required: b
         reasons.add(pc.invert(is_number), lambda row: f"{column} is not a number: {values[row].as_py()!r}")
         trimmed = pc.utf8_trim_whitespace(pc.if_else(is_number, readable, pa.scalar(None, pa.string())))
         numbers = pc.cast(trimmed, pa.float64())
-    finite = pc.fill_null(pc.is_finite(numbers), True)
+    finite = pc.fill_null(pc.less_equal(pc.abs(numbers), _LARGEST), True)  # NaN is not less either
     reasons.add(pc.invert(finite), lambda row: f"{column} is not a finite number: {values[row].as_py()!r}")
-    return pc.fill_null(numbers, float("nan")).to_numpy(zero_copy_only=False)
+    usable = pc.if_else(finite, numbers, pa.scalar(None, pa.float64()))
+    return pc.fill_null(usable, float("nan")).to_numpy(zero_copy_only=False)
 
 
 def _split(strings: pa.Array, separator: str) -> pa.Array:

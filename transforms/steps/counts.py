@@ -20,14 +20,18 @@ def count_values(column: pa.ChunkedArray, train_weight: np.ndarray, weight: np.n
         weight: int64 [rows].
 
     Returns:
-        `value`, `train_count`, `count`. An empty string and NaN are values too: the missing ones.
+        `value`, `train_count`, `count`. An empty string and NaN are values too: the missing ones; an empty list counts
+        as one empty string.
 
     """
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_list(values.type):
         lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-        train_weight, weight = np.repeat(train_weight, lengths), np.repeat(weight, lengths)
-        values = values.flatten()
+        is_empty = lengths == 0
+        train_weight = np.concatenate([np.repeat(train_weight, lengths), train_weight[is_empty]])
+        weight = np.concatenate([np.repeat(weight, lengths), weight[is_empty]])
+        missing = pa.array([""] * int(is_empty.sum()), values.type.value_type)
+        values = pa.concat_arrays([values.flatten(), missing])
     table = pa.table({VALUE: values, TRAIN_COUNT: train_weight.astype(np.int64), COUNT: weight.astype(np.int64)})
     return merge_counts([table])
 

@@ -21,6 +21,8 @@ from tfrec.schema import (
 )
 from transforms.steps.order import USER_START
 
+HISTORY_TYPE = pa.int32()
+
 
 def encode_table(transform: FeatureTransform, schema: Schema, table: pa.Table) -> pa.Table:
     """Encode the columns of `table` that are encoded features (sequences are built from events, not encoded here)."""
@@ -76,7 +78,7 @@ def join_rows(encoded: pa.Table, index: np.ndarray) -> dict[str, pa.ChunkedArray
 
 
 def history_before(item_ids: np.ndarray, user_start: np.ndarray, position: np.ndarray, length: int) -> pa.Array:
-    """list<int64> [rows]: encoded ids of the user's last `length` items before each row, oldest first.
+    """list<int32> [rows]: encoded ids of the user's last `length` items before each row, oldest first.
 
     Rows are ordered by user and time, so row r's history is the slice [r − min(position, length), r): nothing at or
     after the event can be in it.
@@ -87,7 +89,7 @@ def history_before(item_ids: np.ndarray, user_start: np.ndarray, position: np.nd
 
 
 def latest_history(item_ids: np.ndarray, last_rows: np.ndarray, position: np.ndarray, length: int) -> pa.Array:
-    """list<int64>: the last `length` items up to and including each of `last_rows`."""
+    """list<int32>: the last `length` items up to and including each of `last_rows`."""
     counts = np.minimum(position + 1, length)
     return _slices(item_ids, last_rows + 1 - counts, counts)
 
@@ -95,7 +97,8 @@ def latest_history(item_ids: np.ndarray, last_rows: np.ndarray, position: np.nda
 def _slices(values: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> pa.Array:
     ends = np.cumsum(counts)
     within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
-    return _list_array(counts, values[np.repeat(starts, counts) + within])
+    # Histories are most of what the pipeline holds in memory, and no vocabulary comes near 2³¹ items.
+    return _list_array(counts, values.astype(np.int32)[np.repeat(starts, counts) + within])
 
 
 def _list_array(lengths: np.ndarray, flat: np.ndarray) -> pa.Array:

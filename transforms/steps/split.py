@@ -61,7 +61,8 @@ def temporal_cuts(times: np.ndarray, counts: np.ndarray, split: Temporal) -> tup
     def cut(share: float) -> int:
         if share <= 0:
             return int(times[-1]) + 1
-        return int(times[np.flatnonzero(after >= share * total)[-1]])
+        wanted = share * total * (1 - 1e-12)  # 0.1 + 0.2 is a little above 0.3
+        return int(times[np.flatnonzero(after >= wanted)[-1]])
 
     test = cut(split.test)
     return min(cut(split.test + split.validation), test), test

@@ -1,0 +1,332 @@
+"""What every model has to keep. A new model inherits `RetrievalContract` or `RankingContract` and names itself.
+
+A subclass sets `model` (its name in the registry), `overrides` (of its config, for the planted world of 300 users) and
+`non_default` (a value other than the default for every key of its config).
+"""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import yaml
+
+from tests.trainer.planted_world import read_csv
+from tests.trainer.raw_rows import RawLog, call, padded
+from tfrec.dataset.directory import RAW_PREFIX
+from tfrec.dataset.records import read_part
+from tfrec.feature_transform import FeatureTransform, raw_specs
+from tfrec.models.base import FittedModel, GradientModel
+from tfrec.models.registry import model_class
+from trainer.config import TrainConfig, load_job_config, resolve_config
+from trainer.run import build_model, load_model
+
+TRAIN_NON_DEFAULT = {
+    "epochs": 7,
+    "batch_size": 33,
+    "optimizer": "sgd",
+    "learning_rate": 0.25,
+    "patience": 2,
+    "average_decay": 0.5,
+    "monitor": "recall_at_20",
+}
+
+
+class ModelContract:
+    model = ""
+    overrides = ()
+    non_default = {}
+
+    # --- What the tests share: one trained and exported job per class ---
+
+    @pytest.fixture(scope="class")
+    def job(self, world):
+        return world.job(self.model, *self.overrides)
+
+    @pytest.fixture(scope="class")
+    def trained(self, job):
+        """(model, data, config)."""
+        return load_model(job)
+
+    @pytest.fixture(scope="class")
+    def exported(self, job):
+        versions = sorted(job.export(self.model).iterdir())
+        assert [version.name for version in versions] == ["1"]
+        return tf.saved_model.load(str(versions[0]))
+
+    @pytest.fixture(scope="class")
+    def log(self, world):
+        return RawLog(world.logs)
+
+    def answer(self, model, features):
+        """What the model says on encoded features, one row per user or event."""
+        raise NotImplementedError
+
+    def encoded_rows(self, model, data, split="test"):
+        """(tensors that the model reads, user ids, item ids), row by row."""
+        records = data.split(split)
+        user_ids = read_part(data.dataset, "users")[RAW_PREFIX + data.schema.user_id][records["user_index"]]
+        item_ids = data.catalogue.ids[records["item_index"]]
+        tensors = {name: tf.constant(records[name]) for name in model.required_features}
+        return tensors, [i.decode() for i in user_ids], [i.decode() for i in item_ids]
+
+    # --- The contract ---
+
+    def test_a_config_of_other_values_survives_its_file(self, tmp_path):
+        fields = model_class(self.model).Config.model_fields
+        assert set(self.non_default) == set(fields), "give every key of the config a value other than its default"
+        for key, value in self.non_default.items():
+            assert value != fields[key].default, f"{key}: {value!r} is the default"
+        for key, value in TRAIN_NON_DEFAULT.items():
+            brought = model_class(self.model).training_defaults.get(key, TrainConfig.model_fields[key].default)
+            assert value != brought
+        path = tmp_path / "given.yaml"
+        path.write_text(yaml.safe_dump({"model": self.non_default, "train": TRAIN_NON_DEFAULT}))
+        identity = {"dataset": "/somewhere", "dataset_fingerprint": "f00", "seed": 9}
+        config = resolve_config(self.model, str(path), [], **identity)
+        config.save(tmp_path / "config.yaml")
+        loaded = load_job_config(tmp_path / "config.yaml")
+        assert loaded == config
+        assert type(loaded.model) is model_class(self.model).Config
+        as_given = {key: tuple(v) if isinstance(v, list) else v for key, v in self.non_default.items()}
+        assert loaded.model.model_dump() == as_given
+        assert loaded.train.model_dump() == TRAIN_NON_DEFAULT
+        assert (loaded.dataset, loaded.dataset_fingerprint, loaded.seed) == ("/somewhere", "f00", 9)
+
+    def test_the_same_seed_gives_the_same_weights(self, world):
+        def weights(seed):
+            data = world.data()
+            model = build_model(world.config(self.model, *self.overrides, seed=seed), data)
+            if isinstance(model, FittedModel):
+                model.fit(data.model_inputs)
+            return [variable.numpy() for variable in model.state]
+
+        one, again, other = weights(1), weights(1), weights(2)
+        assert len(one) > 0
+        assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
+        if issubclass(model_class(self.model), GradientModel):
+            assert not all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+    def test_a_fresh_process_gets_the_same_metrics(self, job):
+        command = [sys.executable, "-m", "trainer.evaluate", "--job-dir", str(job.path), "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found, written = json.loads(done.stdout), job.read_metrics()
+        assert set(found) == {key for key in written if key != "protocol" and not key.startswith("train/")}
+        for key, value in found.items():
+            assert value == pytest.approx(written[key], rel=1e-6, nan_ok=True), key
+
+    def test_a_batch_gives_what_its_rows_give_one_by_one(self, trained):
+        model, data, _ = trained
+        tensors = self.encoded_rows(model, data)[0]
+        whole = self.answer(model, {name: value[:24] for name, value in tensors.items()})
+        single = [
+            self.answer(model, {name: value[row : row + 1] for name, value in tensors.items()})[0] for row in range(24)
+        ]
+        np.testing.assert_allclose(whole, single, rtol=1e-5, atol=1e-6)
+
+    def test_unknown_ids_and_missing_values_give_finite_answers(self, trained):
+        model, data, _ = trained
+        transform = FeatureTransform(data.schema, data.dataset.transform)
+        raw = {}
+        for name, spec in raw_specs({n: data.schema.features[n] for n in model.required_features}).items():
+            values = [math.nan, 1e9] if spec.dtype.is_floating else ["", f"never seen {name}"]
+            raw[name] = tf.constant([[v, v] for v in values] if spec.shape.rank == 2 else values, spec.dtype)
+        assert np.isfinite(self.answer(model, transform(raw))).all()
+
+    def test_every_variable_that_answers_is_in_the_state(self, trained, job):
+        """Export saves the state and nothing else: restore it into a fresh model and compare."""
+        model, data, config = trained
+        fresh = build_model(config.model_copy(update={"seed": 77}), data)
+        assert len(fresh.state) == len(model.state)
+        for target, source in zip(fresh.state, model.state, strict=True):
+            target.assign(source)
+        tensors = self.encoded_rows(model, data)[0]
+        np.testing.assert_allclose(self.answer(fresh, tensors), self.answer(model, tensors), rtol=1e-6)
+
+    def test_the_model_card_says_what_is_served(self, job, trained):
+        _, data, config = trained
+        card = json.loads((job.export(self.model) / "1" / "model_card.json").read_text())
+        assert card["model_name"] == self.model
+        assert card["task"] == model_class(self.model).task
+        assert card["schema_fingerprint"] == data.schema.fingerprint
+        assert (card["dataset"], card["dataset_fingerprint"]) == ("planted", data.dataset.fingerprint)
+        assert (card["num_users"], card["num_items"]) == (301, 121)
+        assert card["config"]["seed"] == 1
+        assert card["config"]["model"] == json.loads(config.model.model_dump_json())
+        assert card["metrics"] == {k: v for k, v in job.read_metrics().items() if k != "protocol"}
+        assert set(card["versions"]) >= {"tfrec", "tensorflow"}
+        loaded = tf.saved_model.load(str(job.export(self.model) / "1"))
+        assert set(card["signatures"]) == set(loaded.signatures)
+        for name, signature in card["signatures"].items():
+            assert set(signature["inputs"]) == set(loaded.signatures[name].structured_input_signature[1])
+            assert set(signature["outputs"]) == set(loaded.signatures[name].structured_outputs)
+
+
+class RetrievalContract(ModelContract):
+    signatures = {"serving_default", "recommend", "items"}
+    # NDCG@10 of the test split over that of popularity, at least.
+    gain_over_popularity = 2.0
+
+    def answer(self, model, features):
+        return model.scores(features).numpy()
+
+    def recommend(self, exported, tensors, **more):
+        defaults = {
+            "k": tf.constant([10]),
+            "exclude_ids": tf.constant([[""]]),
+            "allow_ids": tf.constant([[""]]),
+            "exclude_seen": tf.constant([True]),
+        }
+        signature = exported.signatures["recommend"]
+        missing = {}
+        for name, spec in signature.structured_input_signature[1].items():
+            if name not in {**tensors, **defaults}:
+                value = math.nan if spec.dtype.is_floating else ""
+                missing[name] = tf.fill([1] * spec.shape.rank, tf.constant(value, spec.dtype))
+        return call(signature, {**tensors, **missing}, **{**defaults, **more})
+
+    def test_scores_are_finite_and_one_per_item(self, trained):
+        model, data, _ = trained
+        scores = self.answer(model, self.encoded_rows(model, data)[0])
+        assert scores.shape == (300, 121)
+        assert scores.dtype == np.float32
+        assert np.isfinite(scores).all()
+
+    def test_the_signatures_are_the_designed_ones(self, exported):
+        assert set(exported.signatures) == self.signatures
+
+    @pytest.mark.parametrize("split", ["validation", "test"])
+    def test_a_raw_row_of_the_log_gets_the_score_of_its_encoded_record(self, trained, exported, log, split):
+        model, data, _ = trained
+        tensors, user_ids, _ = self.encoded_rows(model, data, split)
+        expected = self.answer(model, tensors)
+        of_user = {event.user_id: event for event in log.of_split(split)}
+        raw = log.requests([of_user[user_id] for user_id in user_ids])
+        found = self.recommend(exported, raw, k=tf.constant([121]), exclude_seen=tf.constant([False]))
+        column = {item_id: index for index, item_id in enumerate(data.catalogue.ids)}
+        by_index = np.full_like(expected, np.nan)
+        for row, ids in enumerate(found["ids"]):
+            by_index[row, [column[item_id] for item_id in ids]] = found["scores"][row]
+        np.testing.assert_allclose(by_index, expected, rtol=1e-4, atol=1e-5)
+
+    def test_a_user_id_alone_is_looked_up_with_the_latest_history(self, exported, log):
+        lasts = log.of_split("test")[:40]
+        raw = log.requests(lasts)
+        raw["history"] = tf.constant(padded([[*event.past, event.item_id][-20:] for event in lasts]))
+        given = self.recommend(exported, raw)
+        looked_up = self.recommend(exported, {"user_id": raw["user_id"]})
+        np.testing.assert_allclose(looked_up["scores"], given["scores"], rtol=1e-4, atol=1e-5)
+        assert (looked_up["ids"] == given["ids"]).all()
+
+    def test_an_unknown_user_gets_an_answer(self, exported):
+        found = self.recommend(exported, {"user_id": tf.constant(["nobody", "", "u00003"])})
+        assert found["ids"].shape == (3, 10)
+        assert (found["ids"] != b"").all()
+        assert np.isfinite(found["scores"]).all()
+
+    def test_it_beats_popularity_on_the_planted_world(self, job):
+        metrics = job.read_metrics()
+        gain = metrics["test/ndcg_at_10"] / metrics["test/popularity/ndcg_at_10"]
+        assert gain >= self.gain_over_popularity
+
+
+class PersonalContract(RetrievalContract):
+    """A retrieval model that looks at the user."""
+
+    # The favourite genre's share of the top 10, at least: relative to a list of all of it that is left, and to those
+    # of popularity and chance.
+    favourite_genre_share, favourite_genre_gain = 1.0, 1.0
+
+    def test_the_top_10_are_full_of_the_users_favourite_genre(self, world, log, exported):
+        truth = {row["user_id"]: row["favourite_genre"] for row in read_csv(world.logs / "truth.csv")}
+        users = list(truth)
+        counts = dict.fromkeys(log.items, 0)
+        for event in log.events:
+            counts[event.item_id] += event.split == "train"
+        seen = {user_id: set() for user_id in users}
+        for event in log.events:
+            seen[event.user_id].add(event.item_id)
+
+        def share(lists):
+            hits = [truth[u] in log.items[i]["genres"].split("|") for u, items in zip(users, lists) for i in items]
+            return np.mean(hits)
+
+        unseen = [[item_id for item_id in log.items if item_id not in seen[user_id]] for user_id in users]
+        popular = share([sorted(items, key=lambda item_id: -counts[item_id])[:10] for items in unseen])
+        chance = share(unseen)
+        # Users took much of their favourite genre: no list can hold more of it than is left.
+        left = [sum(truth[u] in log.items[i]["genres"].split("|") for i in items) for u, items in zip(users, unseen)]
+        possible = np.mean(np.minimum(left, 10)) / 10
+        found = self.recommend(exported, {"user_id": tf.constant(users)})["ids"]
+        reached = share([[item_id.decode() for item_id in row] for row in found])
+        print(f"{reached:.3f} of {possible:.3f}; popularity {popular:.3f}, chance {chance:.3f}")
+        assert reached >= self.favourite_genre_share * possible
+        assert reached >= self.favourite_genre_gain * max(popular, chance)
+
+
+class RankingContract(ModelContract):
+    signatures = {"serving_default", "examples", "rank", "items"}
+
+    def answer(self, model, features):
+        return model.predictions(features).numpy()
+
+    def rows_both_ways(self, trained, log, split):
+        """(predictions on encoded records, the same events as raw tensors)."""
+        model, data, _ = trained
+        tensors, user_ids, item_ids = self.encoded_rows(model, data, split)
+        events = {(event.user_id, event.item_id): event for event in log.of_split(split)}
+        chosen = [events[pair] for pair in zip(user_ids, item_ids, strict=True)]
+        # A request without a history is answered with the stored one: a first event has no raw twin.
+        rows = np.flatnonzero([len(event.past) > 0 for event in chosen])[:2000]
+        encoded = {name: tf.gather(value, rows) for name, value in tensors.items()}
+        return self.answer(model, encoded), log.requests([chosen[row] for row in rows])
+
+    def test_predictions_are_probabilities_of_the_logits(self, trained):
+        model, data, _ = trained
+        tensors = self.encoded_rows(model, data)[0]
+        logits = model.logits(tensors).numpy().astype(np.float64)
+        assert logits.shape == (300,)
+        np.testing.assert_allclose(self.answer(model, tensors), 1 / (1 + np.exp(-logits)), rtol=1e-5)
+
+    def test_the_signatures_are_the_designed_ones(self, exported):
+        assert set(exported.signatures) == self.signatures
+
+    @pytest.mark.parametrize("split", ["train", "validation", "test"])
+    def test_a_raw_row_of_the_log_gets_the_score_of_its_encoded_record(self, trained, exported, log, split):
+        expected, raw = self.rows_both_ways(trained, log, split)
+        found = call(exported.signatures["serving_default"], raw)["scores"]
+        assert len(expected) >= 300
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+    def test_a_serialized_example_gets_the_score_of_its_encoded_record(self, trained, exported, log):
+        expected, raw = self.rows_both_ways(trained, log, "test")
+        found = exported.signatures["examples"](examples=tf.constant(plain_examples(raw)))["scores"].numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+    def test_it_beats_the_items_mean_label_on_the_planted_world(self, job):
+        metrics = job.read_metrics()
+        for split in ("validation", "test"):
+            assert metrics[f"{split}/log_loss"] < metrics[f"{split}/item_mean/log_loss"]
+            assert metrics[f"{split}/auc"] > metrics[f"{split}/item_mean/auc"]
+
+
+def plain_examples(raw):
+    """Raw tensors as serialized tf.train.Examples, one constructor call per row; missing values are left out."""
+    columns = {name: value.numpy() for name, value in raw.items()}
+    result = []
+    for row in range(len(columns["user_id"])):
+        example = tf.train.Example()
+        for name, values in columns.items():
+            given = [v for v in np.atleast_1d(values[row]) if v not in (b"",) and v == v]
+            if values.dtype == np.float32:
+                example.features.feature[name].float_list.value.extend(given)
+            else:
+                example.features.feature[name].bytes_list.value.extend(given)
+            if not given:
+                del example.features.feature[name]
+        result.append(example.SerializeToString())
+    return result

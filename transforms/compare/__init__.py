@@ -1,0 +1,1 @@
+"""Two dataset directories side by side: schema, new values, drift, and the limits on them."""
