@@ -22,7 +22,7 @@ from tfrec.feature_transform import FeatureTransform, raw_specs
 from tfrec.models.base import FittedModel, GradientModel
 from tfrec.models.registry import model_class
 from trainer.config import TrainConfig, load_job_config, resolve_config
-from trainer.run import build_model, load_model
+from trainer.model import build_model, load_model
 
 TRAIN_NON_DEFAULT = {
     "epochs": 7,

@@ -25,7 +25,8 @@ def main(arguments: list[str]) -> None:
     from rich.console import Console
 
     from trainer.job import JobDirectory
-    from trainer.run import evaluate_job, load_model, print_metrics
+    from trainer.metrics import evaluate_job, print_metrics
+    from trainer.model import load_model
 
     model, data, config = load_model(JobDirectory(chosen.job_dir), chosen.dataset)
     metrics = evaluate_job(model, data)

@@ -15,7 +15,7 @@ from tfrec.models.base import RankingModel, Recommender, RetrievalModel
 from tfrec.schema import USER_INDEX
 from trainer.data import JobData
 from trainer.job import JobDirectory
-from trainer.run import load_model
+from trainer.model import load_model
 
 EXAMPLE = """\
 example: python -m trainer.export --job-dir JOB

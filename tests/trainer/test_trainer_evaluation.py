@@ -14,8 +14,8 @@ from tfrec.models.base import RankingModel, RetrievalModel
 from trainer import evaluation
 from trainer.data import JobData
 from trainer.evaluation import KS, evaluate_ranking, evaluate_retrieval, means
+from trainer.metrics import item_mean_metrics
 from trainer.queries import RetrievalQueries, retrieval_queries
-from trainer.run import item_mean_metrics
 
 
 class Matrix(RetrievalModel):

@@ -14,8 +14,10 @@ from tfrec.errors import ArtifactError, DataError
 from trainer.average import WeightAverage
 from trainer.fit import Trainer, restore_best
 from trainer.job import JobDirectory
+from trainer.metrics import evaluate_job
+from trainer.model import build_model, load_model
 from trainer.progress import EpochProgress
-from trainer.run import build_model, evaluate_job, load_model, make_deterministic, run_job
+from trainer.run import make_deterministic, run_job
 
 QUICK = ("train.epochs=4", "train.batch_size=2048", "model.embedding_dim=4", "model.user_id_dropout=0")
 

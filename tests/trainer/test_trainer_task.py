@@ -14,7 +14,8 @@ from tests.trainer.planted_world import quiet_console
 from tfrec.errors import ArtifactError, ConfigError
 from trainer import evaluate, export, task
 from trainer.job import JobDirectory
-from trainer.run import load_model, run_job
+from trainer.model import load_model
+from trainer.run import run_job
 
 QUICK = ["--set", "train.epochs=2", "--set", "train.batch_size=2048", "--set", "model.embedding_dim=4"]
 TIMES = {"train/training_seconds", "train/examples_per_second"}

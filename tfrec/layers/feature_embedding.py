@@ -53,32 +53,51 @@ class FeatureEmbedding(tf.keras.layers.Layer):
         *,
         stddev: float,
         seed: int,
+        first_order: bool = True,
     ) -> None:
+        """Make the tables.
+
+        Args:
+            schema: of the dataset.
+            num_ids: feature → rows of its table; a number has one row, its own vector.
+            features: the fields, in order.
+            dim: of the vectors.
+            stddev: of the initial vectors; first-order weights start at 0.
+            seed: of the initial vectors.
+            first_order: whether there are first-order weights; else they are 0.
+
+        """
         super().__init__(name="feature_embedding")
         self.features = tuple(features)
         self._kinds: dict[str, Feature] = {name: schema.encoded[name] for name in features}
-        tables, first_order = {}, {}
+        tables, weights = {}, {}
         for index, name in enumerate(self.features):
-            rows = num_ids.get(name, 1)  # a number has one row, its own vector
+            rows = num_ids.get(name, 1)
             initial = tf.random.stateless_normal([rows, dim], seed=[seed, index], stddev=stddev)
             tables[name] = tf.Variable(initial, name=f"embedding/{name}")
-            first_order[name] = tf.Variable(tf.zeros([rows]), name=f"first_order/{name}")
+            if first_order:
+                weights[name] = tf.Variable(tf.zeros([rows]), name=f"first_order/{name}")
         # Assigned whole: Keras tracks what a dict holds when it becomes an attribute.
         self.tables: dict[str, tf.Variable] = tables
-        self.first_order: dict[str, tf.Variable] = first_order
+        self.first_order: dict[str, tf.Variable] = weights
 
     def call(self, features: Tensors) -> EmbeddedFeatures:
         """Encoded features [batch] or [batch, width] → `EmbeddedFeatures`."""
-        pairs = [self._field(name, features[name]) for name in self.features]
-        return EmbeddedFeatures(tf.stack([v for v, _ in pairs], axis=1), tf.stack([w for _, w in pairs], axis=1))
+        vectors = tf.stack([self._look_up(self.tables[name], name, features[name]) for name in self.features], axis=1)
+        if not self.first_order:
+            return EmbeddedFeatures(vectors, tf.zeros_like(vectors[:, :, 0]))
+        weights = [self._look_up(self.first_order[name], name, features[name]) for name in self.features]
+        return EmbeddedFeatures(vectors, tf.stack(weights, axis=1))
 
-    def _field(self, name: str, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        table, first_order = self.tables[name], self.first_order[name]
-        if list_width(self._kinds[name]) is not None:
-            present = tf.cast(values != 0, table.dtype)
-            share = tf.math.divide_no_nan(present, tf.reduce_sum(present, axis=1, keepdims=True))
-            vectors = tf.reduce_sum(tf.gather(table, values) * share[:, :, None], axis=1)
-            return vectors, tf.reduce_sum(tf.gather(first_order, values) * share, axis=1)
+    def _look_up(self, table: tf.Variable, name: str, values: tf.Tensor) -> tf.Tensor:
+        """A table [rows, …] and a field's values → [batch, …]; touches only the rows that occur."""
         if values.dtype.is_floating:
-            return values[:, None] * table[0], values * first_order[0]
-        return tf.gather(table, values), tf.gather(first_order, values)
+            return tf.tensordot(values[:, None], table, axes=1)
+        looked_up = tf.gather(table, values)
+        if list_width(self._kinds[name]) is None:
+            return looked_up
+        present = tf.cast(values != 0, table.dtype)
+        share = tf.math.divide_no_nan(present, tf.reduce_sum(present, axis=1, keepdims=True))
+        if looked_up.shape.rank == 3:
+            share = share[:, :, None]
+        return tf.reduce_sum(looked_up * share, axis=1)

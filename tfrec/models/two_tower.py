@@ -15,6 +15,7 @@ import tensorflow as tf
 from pydantic import Field
 
 from tfrec.dataset.records import Tensors
+from tfrec.errors import ConfigError
 from tfrec.layers import FeatureEmbedding, PositionWeightedPooling
 from tfrec.layers.feature_embedding import choose_features
 from tfrec.losses import InBatchSoftmax, catalogue_softmax
@@ -69,10 +70,17 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
             schema, config.user_features, roles=("user", "context"), key="model.user_features"
         )
         self._item_features = choose_features(schema, config.item_features, roles=("item",), key="model.item_features")
+        if not (config.use_user_id or self._history or self._user_features):
+            raise ConfigError(
+                "model: the user tower reads nothing; set use_user_id, use_history (with a sequence feature in the "
+                "dataset) or user_features"
+            )
         self._item_table = self._table(inputs.num_ids[schema.item_id], config.embedding_stddev, seed, 0, "items")
         # A user's own vector starts small beside the history, and large where it stands alone.
         user_stddev = config.embedding_stddev * (0.1 if self._history else 1.0)
-        self._user_table = self._table(inputs.num_ids[schema.user_id], user_stddev, seed, 1, "users")
+        self._user_table = None
+        if config.use_user_id:
+            self._user_table = self._table(inputs.num_ids[schema.user_id], user_stddev, seed, 1, "users")
         if self._history is not None:
             feature = schema.features[self._history]
             assert isinstance(feature, SequenceFeature)
@@ -100,11 +108,12 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
             self.config.embedding_dim,
             stddev=self.config.embedding_stddev * 0.1,
             seed=seed,
+            first_order=False,
         )
 
     def embed_users(self, features: Tensors) -> tf.Tensor:
         vector = 0.0
-        if self.config.use_user_id or self._history is None:
+        if self._user_table is not None:
             vector += tf.gather(self._user_table, features[self.inputs.schema.user_id])
         if self._history is not None:
             vector += self._pooling(self._item_table, features[self._history])

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.trainer.planted_world import DEEPFM, TWO_TOWER_WITH_FEATURES
 from tests.trainer.raw_rows import RawLog
-from trainer.run import load_model
+from trainer.model import load_model
 
 
 class Served:

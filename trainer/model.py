@@ -1,0 +1,49 @@
+"""A job's model: built with fresh weights, or loaded with the best ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfrec.dataset.directory import DatasetDirectory
+from tfrec.errors import ArtifactError
+from tfrec.models.base import FittedModel, GradientModel, Recommender, RetrievalModel
+from tfrec.models.registry import model_class
+from trainer.config import JobConfig, load_job_config
+from trainer.data import JobData, require_same_ids
+from trainer.fit import restore_best
+from trainer.job import JobDirectory
+
+
+def build_model(config: JobConfig, data: JobData) -> Recommender:
+    """The model of a config, with fresh weights."""
+    build: Any = model_class(config.model_name)
+    if issubclass(build, GradientModel):
+        model: Recommender = build(config.model, data.model_inputs, seed=config.seed)
+    else:
+        model = build(config.model, data.model_inputs)
+    return model
+
+
+def load_model(job: JobDirectory, dataset: str | None = None) -> tuple[Recommender, JobData, JobConfig]:
+    """The trained model of a job, its dataset (or another one with the same ids) and its config.
+
+    Raises:
+        ArtifactError: no job, no dataset, or one of other features, vocabularies or items.
+
+    """
+    config = load_job_config(job.config)
+    directory = DatasetDirectory(dataset or config.dataset)
+    if directory.fingerprint != config.dataset_fingerprint:
+        if dataset is None:
+            raise ArtifactError(f"{directory.path}: changed since {job.path} was trained on it; train again")
+        require_same_ids(DatasetDirectory(config.dataset), directory)
+    data = JobData(directory)
+    model = build_model(config, data)
+    if isinstance(model, GradientModel):
+        restore_best(model, job)
+    else:
+        assert isinstance(model, FittedModel)
+        model.fit(data.model_inputs)
+    if isinstance(model, RetrievalModel):
+        model.refresh()
+    return model, data, config
