@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import queue
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Sequence
@@ -50,19 +50,23 @@ def _serve(arguments: Sequence[str]) -> int:
 def _stop_event_of_signals() -> threading.Event:
     """Return an event that SIGTERM and SIGINT set.
 
-    Not by the handler itself: a second signal could interrupt `Event.set` in this same thread, and would then
-    wait for ever for the lock that the first holds. `SimpleQueue.put` is safe to interrupt.
+    Not by a Python handler: such a handler runs in the main thread alone, and that one waits for the event. The
+    kernel may hand the signal to any of TensorFlow's and gRPC's threads, and then nothing would wake the main thread
+    to run it. The interpreter's own handler writes to the wake-up socket in whichever thread it is; a thread reads
+    there.
     """
     stop_requested = threading.Event()
-    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
 
-    def pass_on() -> None:
-        signals.get()
-        stop_requested.set()
+    def pass_on(receiver: socket.socket, _sender: socket.socket) -> None:  # the thread keeps both ends open
+        while receiver.recv(1):
+            stop_requested.set()
 
-    threading.Thread(target=pass_on, name="signals", daemon=True).start()
+    threading.Thread(target=pass_on, args=(receiver, sender), name="signals", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: signals.put(number))
+        signal.signal(number, lambda *_: None)
     return stop_requested
 
 
