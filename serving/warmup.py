@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.predict import predict
@@ -46,7 +47,7 @@ def _replay(servable: Servable, version: int, record: bytes, path: Path) -> None
     log = prediction_log_pb2.PredictionLog()
     try:
         log.ParseFromString(record)
-    except Exception:
+    except DecodeError:
         raise invalid_argument(f"Failed to parse warmup record from {path}") from None
     kind = log.WhichOneof("log_type")
     if kind != "predict_log":
