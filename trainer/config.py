@@ -43,7 +43,9 @@ class JobConfig(Config):
 
     def save(self, path: Path) -> None:
         content = self.model_dump(mode="json", serialize_as_any=True)
-        path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        temporary.replace(path)
 
 
 def resolve_config(model_name: str, config_file: str | None, overrides: Sequence[str], **identity: Any) -> JobConfig:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
 import uuid
 from pathlib import Path
@@ -148,19 +146,21 @@ def _check_output(output: str) -> None:
 
 
 def _replace(temporary: str, output: str) -> None:
-    """Put the new dataset in the place of the old one; a reader sees the one or the other."""
+    """Put the new dataset in the place of the old one, which comes back if that fails.
+
+    Two renames: for an instant between them there is no dataset at `output`, but never half of one.
+    """
+    if not FileSystems.exists(output):
+        FileSystems.rename([temporary], [output])
+        return
     old = f"{output}.{uuid.uuid4().hex[:8]}.old"
-    had_old = FileSystems.exists(output)
-    if had_old:
-        FileSystems.rename([output], [old])
-    FileSystems.rename([temporary], [output])
-    if had_old:
-        if Path(old).exists():
-            shutil.rmtree(old)
-        else:
-            FileSystems.delete([old])
-    if not os.path.exists(output) and not FileSystems.exists(output):
-        raise ArtifactError(f"{output}: could not be put into place; the new dataset is at {temporary}")
+    FileSystems.rename([output], [old])
+    try:
+        FileSystems.rename([temporary], [output])
+    except BaseException:
+        FileSystems.rename([old], [output])
+        raise
+    FileSystems.delete([old])
 
 
 def _as_tfrec_error(error: BaseException) -> BaseException:

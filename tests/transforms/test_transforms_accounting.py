@@ -13,10 +13,12 @@ import time
 from pathlib import Path
 
 import pytest
+from apache_beam.io.filesystem import BeamIOError
 
 from tests.transforms.shop_log import SHOP_YAML, write_shop
 from tfrec.dataset.records import read_part
 from tfrec.errors import ArtifactError, ConfigError, DataError
+from transforms import dataset
 from transforms.generate import World, generate_log
 
 CHECKOUT = Path(__file__).parents[2]
@@ -215,3 +217,13 @@ def test_the_generated_log_is_the_same_bytes_for_the_same_seed(tmp_path):
         generate_log(tmp_path / name, seed, world)
     assert content(tmp_path / "one") == content(tmp_path / "two")
     assert content(tmp_path / "one")["events.csv"] != content(tmp_path / "three")["events.csv"]
+
+
+def test_an_old_dataset_comes_back_where_the_new_one_cannot_be_put_in_its_place(tmp_path):
+    output = tmp_path / "dataset"
+    output.mkdir()
+    (output / "manifest.json").write_text("old")
+    with pytest.raises(BeamIOError):
+        dataset._replace(str(tmp_path / "absent"), str(output))
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+    assert (output / "manifest.json").read_text() == "old"
