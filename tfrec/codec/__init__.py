@@ -1,6 +1,7 @@
 """tf.train.Example and TFRecord, written from Arrow columns without a Python object per row."""
 
 from tfrec.codec.example import encode_examples
+from tfrec.codec.packed import ROW_LENGTHS, pack_rows
 from tfrec.codec.tfrecord import frame_records
 
-__all__ = ["encode_examples", "frame_records"]
+__all__ = ["ROW_LENGTHS", "encode_examples", "frame_records", "pack_rows"]

@@ -79,7 +79,12 @@ class DatasetDirectory:
             paths.append(str(path))
         return paths
 
+    def rows_per_record(self, part: str) -> int:
+        """Rows that a record of this part holds (the last of a file may hold fewer); users and items have one each."""
+        return int(self.manifest.get("rows_per_record", 1)) if part in SPLITS else 1
+
     def rows(self, part: str) -> int:
+        """Rows of a part, however many of them share a record."""
         return sum(int(entry["records"]) for entry in self.manifest["files"][part])
 
     def _json(self, name: str) -> dict[str, Any]:
