@@ -10,13 +10,15 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from tfrec.schema import EVENT_TIME_MS, LABEL, SPLITS, Schema
+from tfrec.schema import EVENT_TIME_MS, LABEL, SPLITS
 from transforms import layout, storage
 from transforms.gather import GatherJson
+from transforms.partitions import Partitions
 from transforms.read.typed import SOURCE
-from transforms.steps.counts import count_values, merge_counts
+from transforms.steps.counts import count_feature, merge_counts
 from transforms.steps.latest import IS_TRAIN, latest_per_key
-from transforms.steps.split import TRAIN, assign_split
+from transforms.steps.split import TRAIN, SplitPlan
+from transforms.steps.tokens import plain_tokens
 
 SPLIT_SUMMARY, LATEST_ITEMS = "split_summary", "latest_items"
 
@@ -24,24 +26,26 @@ SPLIT_SUMMARY, LATEST_ITEMS = "split_summary", "latest_items"
 class CountPartition(beam.DoFn):
     """Partition number → (feature, Arrow bytes of counts), its latest item values, a summary of its splits."""
 
-    def __init__(self, schema: Schema, features: tuple[str, ...], cuts: tuple[int, int] | None, output: str) -> None:
-        self._schema = schema
+    def __init__(self, partitions: Partitions, plan: SplitPlan, features: tuple[str, ...]) -> None:
+        self._partitions = partitions
+        self._plan = plan
+        self._schema = plan.schema
         self._features = features
-        self._item_features = [name for name in features if schema.features[name].role == "item"]
-        self._cuts = cuts
-        self._output = output
+        self._item_features = [name for name in features if plan.schema.features[name].role == "item"]
 
     def process(self, partition: int) -> Iterator[Any]:
-        events = storage.read_table(layout.events_partition(self._output, partition))
-        split = assign_split(events, self._schema.split, self._cuts)
+        events = self._partitions.read(partition)
+        split = self._plan.assign(events)
         is_train = (split == TRAIN).astype(np.int64)
         weight = np.ones(events.num_rows, np.int64)
         for name in self._features:
-            yield name, storage.table_bytes(count_values(events.column(name), is_train, weight))
-        item_columns = events.select([*self._item_features, EVENT_TIME_MS, SOURCE])
-        item_columns = item_columns.append_column(IS_TRAIN, pa.array(is_train))
-        latest = latest_per_key([item_columns], self._schema.item_id)
-        yield beam.pvalue.TaggedOutput(LATEST_ITEMS, storage.table_bytes(latest))
+            counts = count_feature(self._schema.features[name], events.column(name), is_train, weight)
+            yield name, storage.table_bytes(counts)
+        if self._item_features != [self._schema.item_id]:
+            item_columns = events.select([*self._item_features, EVENT_TIME_MS, SOURCE])
+            item_columns = item_columns.append_column(IS_TRAIN, pa.array(is_train))
+            latest = plain_tokens(latest_per_key([item_columns], self._schema.item_id))
+            yield beam.pvalue.TaggedOutput(LATEST_ITEMS, storage.table_bytes(latest))
         times = events.column(EVENT_TIME_MS).to_numpy()
         labels = events.column(LABEL).to_numpy()
         summary = {}
@@ -88,21 +92,15 @@ class MergeTables(beam.CombineFn):
         return [storage.table_bytes(self._merge([storage.table_of(content) for content in contents]))]
 
 
-def build_count(
-    pipeline: beam.Pipeline,
-    schema: Schema,
-    features: tuple[str, ...],
-    partitions: list[int],
-    cuts: tuple[int, int] | None,
-    output: str,
-) -> None:
+def build_count(pipeline: beam.Pipeline, partitions: Partitions, plan: SplitPlan, features: tuple[str, ...]) -> None:
     """Add the whole of the second pipeline."""
+    schema, output = partitions.schema, partitions.output
     counted = (
         pipeline
-        | "partitions" >> beam.Create(partitions)
+        | "partitions" >> beam.Create(partitions.numbers)
         | "spread" >> beam.Reshuffle()
         | "count"
-        >> beam.ParDo(CountPartition(schema, features, cuts, output)).with_outputs(
+        >> beam.ParDo(CountPartition(partitions, plan, features)).with_outputs(
             SPLIT_SUMMARY, LATEST_ITEMS, main="counts"
         )
     )

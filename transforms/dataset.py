@@ -1,36 +1,29 @@
-"""The whole run: three pipelines and the steps between them, into a temporary sibling that is renamed at the end."""
+"""A run into a temporary sibling of the output, which takes its place when all of it is there."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
-import numpy as np
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
 from tfrec.dataset import directory
 from tfrec.errors import ArtifactError, DataError, TfrecError
-from tfrec.schema import SPLITS, Temporal
+from tfrec.schema import SPLITS
 from transforms import layout, storage
-from transforms.accounting import check_rows
-from transforms.analysis import Analysis, Source
+from transforms.base.load import load_base
 from transforms.beam_options import beam_options
-from transforms.count import build_count
-from transforms.dataset_config import DatasetConfig, TableName
-from transforms.encode import build_encode
-from transforms.gather import read_json
-from transforms.manifest import make_manifest
-from transforms.prepare import Prepared, build_prepare
-from transforms.read.files import InputTable, find_tables
-from transforms.read.typed import TypedRows
-from transforms.shards import plan_encoding
-from transforms.steps.split import temporal_cuts
+from transforms.dataset_config import DatasetConfig
+from transforms.read.files import find_tables
+from transforms.whole_run import Run, RunRequest
+
+_OF_WORKER = re.compile(r"^tfrec\.errors\.(\w+): (.*?)(?: \[while running .*\])?$", re.MULTILINE)
 
 
 def write_dataset(
@@ -39,11 +32,22 @@ def write_dataset(
     output: str,
     beam_arguments: list[str] | None = None,
     *,
+    base: str | None = None,
+    now_ms: int | None = None,
     print_manifest: bool = False,
 ) -> dict[str, Any]:
     """Run the transforms and return the manifest.
 
     An existing dataset at `output` is replaced, but only once the new one is whole.
+
+    Args:
+        config: dataset.yaml.
+        input_dir: where its files are.
+        output: the dataset directory to write.
+        beam_arguments: flags for Beam.
+        base: a dataset whose ids stay and whose users' histories go on; only later events are used.
+        now_ms: the time of the run, the clock's by default; events more than a day later are of the future.
+        print_manifest: to stdout, as JSON.
 
     Raises:
         ConfigError: the config does not fit the files, or a flag is unknown.
@@ -52,14 +56,21 @@ def write_dataset(
 
     """
     console = Console(stderr=True)
-    output = output.rstrip("/")
+    named, output, input_dir = output.rstrip("/"), storage.absolute(output), storage.absolute(input_dir)
     _check_output(output)
     options = beam_options(beam_arguments or [])
     tables = find_tables(config, input_dir)
+    request = RunRequest(
+        config,
+        tables,
+        options,
+        int(time.time() * 1000) if now_ms is None else now_ms,
+        None if base is None else load_base(base, config.schema_of()),
+    )
     temporary = f"{output}.{uuid.uuid4().hex[:8]}.tmp"
     storage.make_directory(temporary)
     try:
-        run = _Run(config, tables, temporary, options, console)
+        run = Run(request, temporary, console)
         manifest = run.write()
         FileSystems.delete([storage.join(temporary, layout.PREPARED)])
         _replace(temporary, output)
@@ -71,71 +82,10 @@ def write_dataset(
         storage.remove(temporary)
         raise _as_tfrec_error(error) from error
     counts = " · ".join(f"{part} {run.rows(part):,}" for part in (*SPLITS, "users", "items"))
-    console.print(f"[bold]{output}[/]: {counts}; {manifest['rejected']} rows rejected", highlight=False, soft_wrap=True)
+    console.print(f"[bold]{named}[/]: {counts}; {manifest['rejected']} rows rejected", highlight=False, soft_wrap=True)
     if print_manifest:
         json.dump(manifest, sys.stdout, indent=2)
     return manifest
-
-
-class _Run:
-    """One run, step by step; every step reads what the one before wrote."""
-
-    def __init__(
-        self,
-        config: DatasetConfig,
-        tables: dict[TableName, InputTable],
-        output: str,
-        options: PipelineOptions,
-        console: Console,
-    ) -> None:
-        self._config = config
-        self._schema = config.schema_of()
-        self._tables = tables
-        self._output = output
-        self._options = options
-        self._console = console
-        self._files: list[dict[str, Any]] = []
-
-    def write(self) -> dict[str, Any]:
-        self._say("1/3 reading and ordering")
-        with beam.Pipeline(options=self._options) as pipeline:
-            build_prepare(pipeline, Prepared(self._config, self._tables, self._output))
-        rows = read_json(layout.summary(self._output, "rows"))
-        check_rows(rows, self._config, self._tables, self._output)
-        times = read_json(layout.summary(self._output, "times"))
-        cuts = self._cuts(times)
-        self._say("2/3 counting")
-        with beam.Pipeline(options=self._options) as pipeline:
-            features = (self._schema.user_id, self._schema.item_id, *self._event_features())
-            build_count(pipeline, self._schema, features, times["partitions"], cuts, self._output)
-        splits = read_json(layout.summary(self._output, "splits"))
-        if not splits["train"]["rows"]:
-            raise DataError("the split leaves no training events; lower split.validation and split.test")
-        sides = frozenset(side for side in ("users", "items") if side in self._tables)
-        Analysis(Source(self._schema, self._output, frozenset(features), sides), splits).write()
-        self._say("3/3 encoding and writing")
-        plan = plan_encoding(self._config, self._output, tuple(times["partitions"]), cuts, splits)
-        with beam.Pipeline(options=self._options) as pipeline:
-            build_encode(pipeline, plan)
-        self._files = read_json(layout.summary(self._output, "files"))
-        manifest = make_manifest(self._config, self._tables, rows, self._files)
-        content = (json.dumps(manifest, indent=2) + "\n").encode()
-        storage.write_bytes(storage.join(self._output, directory.MANIFEST), content)
-        return manifest
-
-    def rows(self, part: str) -> int:
-        return sum(entry["records"] for entry in self._files if entry["part"] == part)
-
-    def _say(self, step: str) -> None:
-        self._console.print(f"transforms {step}", style="dim", highlight=False)
-
-    def _event_features(self) -> tuple[str, ...]:
-        return TypedRows(self._config, self._tables, "events").feature_names
-
-    def _cuts(self, times: dict[str, Any]) -> tuple[int, int] | None:
-        if not isinstance(self._schema.split, Temporal):
-            return None
-        return temporal_cuts(np.array(times["times"]), np.array(times["counts"]), self._schema.split)
 
 
 def _check_output(output: str) -> None:
@@ -164,10 +114,14 @@ def _replace(temporary: str, output: str) -> None:
 
 
 def _as_tfrec_error(error: BaseException) -> BaseException:
-    """Beam wraps what a step raises; give the caller the error itself."""
+    """Beam wraps what a step raises, and on another machine keeps its text alone; give the caller the error itself."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, TfrecError):
             return cause
         cause = cause.__cause__ or cause.__context__
+    kinds = {kind.__name__: kind for kind in TfrecError.__subclasses__()}
+    for name, message in reversed(_OF_WORKER.findall(str(error))):
+        if name in kinds:
+            return kinds[name](message)
     return error

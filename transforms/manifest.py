@@ -13,12 +13,17 @@ import tensorflow as tf
 
 import tfrec
 from tfrec.schema import SPLITS
+from transforms.base.load import BaseDataset
 from transforms.dataset_config import DatasetConfig, TableName
 from transforms.read.files import InputTable
 
 
 def make_manifest(
-    config: DatasetConfig, tables: dict[TableName, InputTable], rows: dict[str, Any], files: list[dict[str, Any]]
+    config: DatasetConfig,
+    tables: dict[TableName, InputTable],
+    rows: dict[str, Any],
+    files: list[dict[str, Any]],
+    base: BaseDataset | None = None,
 ) -> dict[str, Any]:
     """The content of manifest.json.
 
@@ -26,7 +31,8 @@ def make_manifest(
         config: of the run.
         tables: the input.
         rows: table → counts, rows = accepted + rejected.
-        files: one entry per written file: `part`, `name`, `records`, `bytes`, `sha256`.
+        files: one entry per written file: `part`, `name`, `records` (rows), `bytes`, `sha256`.
+        base: the dataset that this one goes on from.
 
     """
     schema = config.schema_of()
@@ -45,6 +51,8 @@ def make_manifest(
         },
         "rows": rows,
         "rejected": sum(counts["rejected"] for counts in rows.values()),
+        "rows_per_record": config.rows_per_record,
+        "base": None if base is None else {"name": Path(base.name).name, "fingerprint": base.fingerprint},
         "files": parts,
         "versions": {
             "tfrec": tfrec.__version__,

@@ -24,6 +24,7 @@ def parser() -> ArgumentParser:
     )
     flags.add_argument("--input-dir", required=True, help="where the files named in the config are")
     flags.add_argument("--output", required=True, help="the dataset directory to write; an existing one is replaced")
+    flags.add_argument("--base", metavar="DATASET", help="a dataset to go on from: its ids stay")
     flags.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the config")
     flags.add_argument("--json", action="store_true", help="print the manifest to stdout")
     return flags
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> None:
     from transforms.dataset_config import load_dataset_config
 
     config = load_dataset_config(flags.config, tuple(flags.set))
-    write_dataset(config, flags.input_dir, flags.output, beam_arguments, print_manifest=flags.json)
+    write_dataset(config, flags.input_dir, flags.output, beam_arguments, base=flags.base, print_manifest=flags.json)
 
 
 if __name__ == "__main__":

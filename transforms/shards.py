@@ -4,46 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfrec.schema import SPLITS, CategoricalFeature, Schema, SequenceFeature
+from tfrec.dataset.records import list_width
+from tfrec.schema import SPLITS, Feature, Schema, SequenceFeature, TextFeature
 from transforms import layout, storage
 from transforms.dataset_config import DatasetConfig
-from transforms.encode import EncodePlan
 
 
-def plan_encoding(
-    config: DatasetConfig,
-    output: str,
-    partitions: tuple[int, ...],
-    cuts: tuple[int, int] | None,
-    splits: dict[str, Any],
-) -> EncodePlan:
-    """Number of files of each part, by the rows that go there; the rest is passed on."""
+def plan_shards(config: DatasetConfig, output: str, splits: dict[str, Any]) -> tuple[dict[str, int], int]:
+    """Number of files of each part, by the rows that go there; and the number of users."""
     schema = config.schema_of()
-    width = record_bytes(schema)
-    shards = {name: max(1, -(-int(splits[name]["rows"]) * width // config.shard_bytes)) for name in SPLITS}
-    counts = {}
-    for side in ("users", "items"):
-        counts[side] = storage.read_table(layout.encoded_side(output, side)).num_rows
-        shards[side] = max(1, -(-counts[side] * width // config.shard_bytes))
-    return EncodePlan(
-        schema,
-        output,
-        partitions,
-        cuts,
-        shards,
-        counts["users"],
-        config.compression == "gzip",
-    )
+    rows = {name: int(splits[name]["rows"]) for name in SPLITS}
+    rows |= {side: storage.read_table(layout.encoded_side(output, side)).num_rows for side in ("users", "items")}
+    shards = {}
+    for part, count in rows.items():
+        width = bytes_per_row(schema, config.rows_per_record if part in SPLITS else 1)
+        shards[part] = max(1, -(-count * width // config.shard_bytes))
+    return shards, rows["users"]
 
 
-def record_bytes(schema: Schema) -> int:
-    """Roughly the bytes of one record, from the schema alone."""
-    width = 120
-    for name, feature in schema.encoded.items():
-        values = 1
-        if isinstance(feature, SequenceFeature):
-            values = feature.length
-        elif isinstance(feature, CategoricalFeature) and feature.multivalued:
-            values = 3
-        width += len(name) + 10 + 3 * values
-    return width
+def values_per_record(schema: Schema) -> int:
+    """Roughly the numbers of one record."""
+    return 8 + sum(_values(feature) for feature in schema.encoded.values())
+
+
+def bytes_per_row(schema: Schema, rows_per_record: int) -> int:
+    """Roughly the bytes of one row in a file, from the schema alone; names are written once a record."""
+    names = 100 + sum(len(name) + 10 for name in schema.encoded)
+    return 20 + names // rows_per_record + 3 * sum(_values(feature) for feature in schema.encoded.values())
+
+
+def _values(feature: Feature) -> int:
+    if isinstance(feature, SequenceFeature):
+        return feature.length
+    width = list_width(feature)
+    return 1 if width is None else min(width, 8 if isinstance(feature, TextFeature) else 3)

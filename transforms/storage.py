@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 import uuid
 from pathlib import Path
@@ -17,7 +16,12 @@ def join(base: str, *parts: str) -> str:
     return FileSystems.join(base, *parts)
 
 
-def write_bytes(path: str, content: bytes) -> None:
+def absolute(path: str) -> str:
+    """A local path from the root: workers stand in another directory than the driver."""
+    return path if "://" in path else str(Path(path).absolute())
+
+
+def write_bytes(path: str, content: bytes | pa.Buffer) -> None:
     """Write a whole file; a reader sees all of it or nothing, also when a worker is run twice."""
     parent, _ = FileSystems.split(path)
     make_directory(parent)
@@ -37,7 +41,7 @@ def read_bytes(path: str) -> bytes:
 
 def write_table(path: str, table: pa.Table) -> None:
     """Write an Arrow table as an IPC file."""
-    write_bytes(path, table_bytes(table))
+    write_bytes(path, table_buffer(table))
 
 
 def read_table(path: str) -> pa.Table:
@@ -46,11 +50,16 @@ def read_table(path: str) -> pa.Table:
     return table_of(read_bytes(path))
 
 
-def table_bytes(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
+def table_buffer(table: pa.Table) -> pa.Buffer:
+    """The table as an Arrow IPC file in memory."""
+    sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue()
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    return table_buffer(table).to_pybytes()
 
 
 def table_of(content: bytes) -> pa.Table:

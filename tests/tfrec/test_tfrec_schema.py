@@ -142,7 +142,7 @@ def test_names_that_cannot_name_a_tensor_are_refused(name):
         ("features.article.separator=x", "is an id"),
         ("features.article.hash_buckets=9", "is an id"),
         ("features.hour={role: context, kind: categorical, id: true}", "is an id"),
-        ("features.tags.flags=[a, b]", "has both 'separator' and 'flags'"),
+        ("features.tags.flags=[a, b]", "has two of 'separator', 'flags' and 'list'"),
         ("features.tags={role: item, kind: categorical, column: x, flags: [a]}", "has both 'column' and 'flags'"),
         ("timestamp=null", "strategy 'temporal' needs a 'timestamp'"),
         ("split.validation=0.95", "leave nothing to train on"),

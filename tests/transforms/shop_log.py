@@ -105,7 +105,8 @@ def read_rows(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
 class PlainShop:
     """The shop's dataset by plain loops; `split_of` says for each event, by its row in the file, where it belongs."""
 
-    def __init__(self, directory: Path, split_of: list[str]) -> None:
+    def __init__(self, directory: Path, split_of: list[str], *, is_random: bool = False) -> None:
+        self.is_random = is_random  # held-out events may lie before training ones: histories see training alone
         self.events = read_rows(directory / "events.csv")
         self.users = {row["user"]: row for row in read_rows(directory / "users.csv", "|")}
         self.items = {row["item"]: row for row in read_rows(directory / "items.csv")}
@@ -209,6 +210,9 @@ class PlainShop:
         ]
         return [at for _, at in sorted(before)]
 
+    def seen(self, rows: list[int]) -> list[int]:
+        return [row for row in rows if self.split_of[row] == "train"] if self.is_random else rows
+
     def record(self, row: int) -> dict[str, object]:
         event, past = self.events[row], self.past(row)
         mean, deviation = self.spent
@@ -219,7 +223,9 @@ class PlainShop:
             "event_time_ms": int(event["when"]) * 1000,
             "label": 1.0 if float(event["stars"]) >= 4 else 0.0,
             **self.user_features(event["user"], event["mood"]),
-            "past": _padded([self.encode("item", self.events[at]["item"]) for at in past[-HISTORY:]], HISTORY),
+            "past": _padded(
+                [self.encode("item", self.events[at]["item"]) for at in self.seen(past)[-HISTORY:]], HISTORY
+            ),
             **self.item_features(event["item"], event["shelf"]),
             "device": self.encode("device", event["device"]),
             "spent": 0.0 if event["spent"] == "" else (_log(event["spent"]) - mean) / deviation,

@@ -36,7 +36,7 @@ def test_too_many_bad_rows_fail_with_the_first_reason_keep_the_rejected_and_the_
     with pytest.raises(DataError) as caught:
         workshop.run()
     assert str(caught.value) == (
-        "events: 2 of 42 rows (4.8%) were rejected, above max_rejected_share 1.0%; first: events.csv:42: expected "
+        "events: 2 of 42 rows (4.8%) cannot be used, above max_rejected_share 1.0%; first: events.csv:42: expected "
         "2 columns, got 1; see the .rejected directory beside the output"
     )
     assert workshop.names() == {"out", "out.rejected"}
@@ -102,8 +102,7 @@ def test_a_compressed_log_is_read_and_one_that_is_cut_off_is_an_error(workshop, 
     (workshop.input / name).write_bytes(packed)
     assert workshop.run()["rows"]["events"]["accepted"] == 3000
     (workshop.input / name).write_bytes(packed[: len(packed) // 2])
-    # bzip2 packs in large blocks, so of a small file cut off not even the header is left.
-    with pytest.raises(DataError, match="cannot be read to its end" if name.endswith("gz") else "expected a header"):
+    with pytest.raises(DataError, match="cannot be read to its end"):
         workshop.run()
 
 
@@ -183,7 +182,7 @@ def test_the_command_s_error_is_one_line_and_its_exit_code_2(tmp_path):
     assert "Traceback" not in messages
     assert messages.splitlines()[-1] == (
         "DataError: events: none of 1 rows is usable; first: events.csv:2: timestamp is not a number: 'soon'; "
-        "check the format"
+        "check the format and the filters"
     )
 
 
@@ -199,7 +198,7 @@ def test_a_killed_run_leaves_the_old_dataset_or_none(workshop, has_old, tmp_path
     try:
         deadline = time.monotonic() + 120
         # In the middle: the first pipeline has left its results, the last one has not begun.
-        while not list(workshop.input.parent.glob("out.*.tmp/prepared/times.json")):
+        while not list(workshop.input.parent.glob("out.*.tmp/prepared/ordered.json")):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.005)

@@ -37,7 +37,7 @@ MISTAKES = [
     ("strategy: temporal", "strategy: temporal, test: 0.6, validation: 0.5", 11, "leave nothing to train on"),
     ("strategy: temporal", "strategy: random, sed: 3", 11, "unknown key 'sed' in 'split'; did you mean 'seed'?"),
     ("{column: stars}", "{colum: stars}", 9, "unknown key 'colum' in 'label'; did you mean 'column'?"),
-    ("{column: when}", "{column: when, unit: minutes}", 10, "should be 's', 'ms' or 'us'"),
+    ("{column: when}", "{column: when, unit: minutes}", 10, "should be 's', 'ms', 'us', 'ns' or 'iso'"),
     ('delimiter: ","', 'delimiter: ""', 4, "at least 1 character"),
     ('delimiter: ","', 'delimiter: "::"', None, "goes with 'quote: null'"),
     ('delimiter: ","', 'delimiter: "§"', None, "must be ASCII"),

@@ -31,7 +31,7 @@ def checked(shops):
                 "temporal": lambda: temporal(events, 0.1, 0.2),
                 "random": lambda: as_written(events, parts),  # a hash decides: take it as it is
             }[strategy]()
-            done[strategy] = parts, PlainShop(shop.input, split_of)
+            done[strategy] = parts, PlainShop(shop.input, split_of, is_random=strategy == "random")
         return done[strategy]
 
     return get

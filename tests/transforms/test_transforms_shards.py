@@ -14,11 +14,12 @@ from tests.transforms.conftest import Workshop
 from tests.transforms.shop_log import SHOP_YAML, read_rows, write_shop
 from tfrec.dataset.records import read_part
 from tfrec.schema import SPLITS
-from transforms import prepare
+from transforms import encode
 from transforms.dataset import write_dataset
 from transforms.dataset_config import load_dataset_config
 from transforms.generate import GENRES, World, generate_log
 from transforms.read.blocks import ReadBlocks
+from transforms.whole_run import RunRequest
 
 PARTS = (*SPLITS, "users", "items")
 
@@ -46,13 +47,27 @@ def test_the_same_log_gives_the_same_bytes_whatever_the_blocks_and_the_workers(s
     assert_same_bytes(shops("temporal").output, again.output)
 
 
-def test_the_same_log_gives_the_same_bytes_in_any_number_of_partitions(tmp_path, monkeypatch):
-    one, many = Workshop(tmp_path / "one"), Workshop(tmp_path / "many")
-    for shop, partition_bytes in ((one, 1 << 20), (many, 500)):
-        write_shop(shop.input)
-        monkeypatch.setattr(prepare, "PARTITION_BYTES", partition_bytes)
-        shop.run(SHOP_YAML)
-    assert_same_bytes(one.output, many.output)
+def test_the_same_log_gives_the_same_bytes_in_any_number_of_partitions(shops, tmp_path):
+    many = Workshop(tmp_path / "many")
+    write_shop(many.input)
+    many.run(SHOP_YAML, [STRATEGIES["temporal"], "partition_bytes=500"])
+    assert_same_bytes(shops("temporal").output, many.output)
+
+
+def test_tables_exchanged_through_the_runner_give_the_same_bytes_as_through_files(shops, tmp_path, monkeypatch):
+    through_runner = Workshop(tmp_path / "runner")
+    write_shop(through_runner.input)
+    monkeypatch.setattr(RunRequest, "is_local", lambda self, output: False)
+    through_runner.run(SHOP_YAML, [STRATEGIES["temporal"], "partition_bytes=500"])
+    assert_same_bytes(shops("temporal").output, through_runner.output)
+
+
+def test_long_partitions_are_encoded_in_stretches_of_any_size(shops, tmp_path, monkeypatch):
+    stretched = Workshop(tmp_path / "stretched")
+    write_shop(stretched.input)
+    monkeypatch.setattr(encode, "STRETCH_VALUES", 70)  # three or four rows
+    stretched.run(SHOP_YAML, [STRATEGIES["temporal"]])
+    assert_same_bytes(shops("temporal").output, stretched.output)
 
 
 @pytest.fixture(scope="module")

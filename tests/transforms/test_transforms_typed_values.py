@@ -10,8 +10,8 @@ from tfrec.config_file import parse_config
 from tfrec.schema import EVENT_TIME_MS, LABEL
 from transforms.dataset_config import DatasetConfig
 from transforms.read.blocks import Block
-from transforms.read.csv_rows import CsvParser
-from transforms.read.files import InputTable
+from transforms.read.formats import parser_of
+from transforms.read.sources import InputSource, InputTable
 from transforms.read.typed import SOURCE, TypedRows
 
 YAML = """\
@@ -32,13 +32,13 @@ GOOD = {"user": "u", "item": "i", "stars": "3", "when": "1600000000", "price": "
 def convert(*changes: dict[str, str], overrides: tuple[str, ...] = ()):
     """Typed rows and (line, reason) of rows that differ from a good one."""
     config = parse_config(YAML, DatasetConfig, overrides)
-    table = InputTable("events", config.events, ("e",), 1, config.events.columns)
+    table = InputTable("events", (InputSource(config.table("events"), ("e",), config.table("events").columns),), 1)
     rows = TypedRows(config, {"events": table}, "events")
     text = "".join(",".join((GOOD | change).values()) + "\n" for change in changes)
     block = Block(3, "e", 1, text.encode())
-    parsed, malformed = CsvParser("events", config.events, table.columns, rows.wanted_columns).parse(block)
+    parsed, malformed = parser_of("events", table.sources[0], rows.wanted).parse(block)
     assert malformed == []
-    typed, rejected = rows.convert(block, parsed)
+    typed, rejected, _ = rows.convert(block, parsed)
     return typed, [(row.line, row.reason) for row in rejected]
 
 
@@ -112,7 +112,7 @@ def test_a_time_of_another_unit_is_rejected(unit, text):
     _, rejected = convert({"when": text}, overrides=(f"timestamp.unit={unit}",))
     [(line, reason)] = rejected
     assert line == 1
-    assert reason == f"when is not a Unix time in {unit}; set timestamp.unit to s, ms or us"
+    assert reason == f"when is not a Unix time in {unit}; set timestamp.unit to s, ms, us, ns or iso"
 
 
 def test_a_label_with_a_threshold_is_1_from_the_threshold_on():
@@ -164,6 +164,7 @@ def test_rejected_rows_are_listed_with_file_line_reason_and_text_and_counted_in_
             "rows": 5,
             "accepted": 2,
             "rejected": 3,
+            "unusable": 3,
             "reasons": {
                 "a quote is not closed on its line; set 'quote' to null if quotes are ordinary characters": 1,
                 "expected 2 columns, got 1": 1,
@@ -174,6 +175,7 @@ def test_rejected_rows_are_listed_with_file_line_reason_and_text_and_counted_in_
             "rows": 5,
             "accepted": 2,
             "rejected": 3,
+            "unusable": 3,
             "reasons": {"age is not a number": 2, "repeated id": 1},
         },
     }

@@ -12,7 +12,7 @@ from tfrec.export.filters import NEVER
 from tfrec.export.items import display_signature
 from tfrec.export.signature import Input, broadcast_batch, missing, signature_function
 from tfrec.export.tables import ExportTables, FeatureTable, IdLookup, request_features
-from tfrec.feature_transform import FeatureTransform, raw_specs
+from tfrec.feature_transform import FeatureTransform, missing_value, raw_specs
 from tfrec.models.base import RankingModel
 
 
@@ -73,10 +73,13 @@ class RankingExport(tf.Module):
             if spec.shape.rank == 2:
                 parsing[name] = tf.io.RaggedFeature(spec.dtype)
             else:
-                parsing[name] = tf.io.FixedLenFeature([], spec.dtype, float("nan") if spec.dtype.is_floating else "")
+                parsing[name] = tf.io.FixedLenFeature([], spec.dtype, missing_value(spec.dtype))
         parsed = tf.io.parse_example(request["examples"], parsing)
         return self._scores(
-            {name: v.to_tensor("") if isinstance(v, tf.RaggedTensor) else v for name, v in parsed.items()}
+            {
+                name: v.to_tensor(missing_value(v.dtype)) if isinstance(v, tf.RaggedTensor) else v
+                for name, v in parsed.items()
+            }
         )
 
     def _rank(self, request: Tensors) -> Tensors:

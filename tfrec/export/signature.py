@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfrec.dataset.records import Tensors
+from tfrec.feature_transform import is_missing, missing_value
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,13 @@ def signature_function(compute: Callable[[Tensors], Tensors], inputs: dict[str, 
 
 
 def missing(spec: tf.TensorSpec) -> Input:
-    """An input that may be left out: "" or NaN, with a first dimension of 1 that is broadcast to the batch."""
-    value: Any = float("nan") if spec.dtype.is_floating else ""
-    return Input(spec, tf.fill([1] * spec.shape.rank, tf.constant(value, spec.dtype)))
+    """An input that may be left out: "", NaN or 0, with a first dimension of 1 that is broadcast to the batch."""
+    return Input(spec, tf.fill([1] * spec.shape.rank, tf.constant(missing_value(spec.dtype), spec.dtype)))
 
 
 def is_given(raw: tf.Tensor) -> tf.Tensor:
     """Bool [batch]: whether a request has a value, in any column."""
-    present = tf.logical_not(tf.math.is_nan(raw)) if raw.dtype.is_floating else tf.not_equal(raw, "")
+    present = tf.logical_not(is_missing(raw))
     return tf.reduce_any(present, axis=1) if raw.shape.rank == 2 else present
 
 

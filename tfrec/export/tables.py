@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfrec.dataset.interactions import Interactions
 from tfrec.dataset.records import Arrays, Tensors
 from tfrec.export.signature import broadcast_batch, is_given
-from tfrec.feature_transform import FeatureTransform, raw_specs
+from tfrec.feature_transform import FeatureTransform, missing_value, raw_specs
 from tfrec.models.inputs import Catalogue
 from tfrec.schema import Schema
 
@@ -63,7 +63,10 @@ class FeatureTable(tf.Module):
     def __init__(self, features: Arrays, schema: Schema, transform: FeatureTransform) -> None:
         super().__init__(name="feature_table")
         specs = raw_specs({name: schema.features[name] for name in features})
-        empty = {n: tf.fill([1] * s.shape.rank, float("nan") if s.dtype.is_floating else "") for n, s in specs.items()}
+        empty = {
+            name: tf.fill([1] * spec.shape.rank, tf.constant(missing_value(spec.dtype), spec.dtype))
+            for name, spec in specs.items()
+        }
         unknown = transform(empty)
         self._columns = {
             name: tf.Variable(np.concatenate([values, unknown[name].numpy()]), trainable=False, name=f"table/{name}")

@@ -1,7 +1,8 @@
-"""One encoder per kind of feature: an elementwise map from flat raw values to flat encoded values.
+"""One encoder per kind of feature: an elementwise map from flat raw values to encoded values.
 
-Each has `__call__(values)` on a vector, in stock TensorFlow ops. Shapes (several values per row, histories) are the
-business of `transform.py`, so that Beam can encode only the distinct values of a column.
+Each has `__call__(values)` on a vector, in stock TensorFlow ops; a text alone becomes several values. Shapes (several
+values per row, histories) are the business of `transform.py`, so that Beam can encode only the distinct values of a
+column.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from tfrec.feature_transform.analysis import FeatureAnalysis, NumericAnalysis
-from tfrec.schema import FIRST_OOV_ID, PADDING_ID, CategoricalFeature, Feature, NumericFeature
+from tfrec.feature_transform.tokens import tokenize
+from tfrec.schema import FIRST_OOV_ID, PADDING_ID, CategoricalFeature, Feature, NumericFeature, TextFeature
 
 
 class VocabularyEncoder(tf.Module):
@@ -100,8 +102,27 @@ class BucketEncoder(tf.Module):
         return tf.where(tf.math.is_nan(values), tf.constant(PADDING_ID, tf.int64), buckets)
 
 
+class TextEncoder(tf.Module):
+    """Texts → ids of their first words, padded at the end with 0."""
+
+    def __init__(self, max_tokens: int, words: tf.Module) -> None:
+        """Take the encoder of single words."""
+        super().__init__(name="text_encoder")
+        self._max_tokens = max_tokens
+        self._words = words
+
+    def __call__(self, values: tf.Tensor) -> tf.Tensor:
+        """String [n] → int64 [n, max_tokens]."""
+        words = tokenize(values, self._max_tokens)
+        ids = words.with_flat_values(self._words(words.flat_values))
+        return ids.to_tensor(default_value=PADDING_ID, shape=[None, self._max_tokens])
+
+
 def encoder_of(name: str, feature: Feature, analysis: FeatureAnalysis) -> tf.Module:
-    """The encoder of a categorical or numeric feature."""
+    """The encoder of a categorical, numeric or tokenised text feature."""
+    if isinstance(feature, TextFeature):
+        words = feature.as_categorical
+        return TextEncoder(words.max_values, encoder_of(name, words, analysis))
     if isinstance(feature, CategoricalFeature):
         if feature.hash_buckets is not None:
             return HashEncoder(feature)

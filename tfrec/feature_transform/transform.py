@@ -1,6 +1,7 @@
 """The feature transform: built once from schema and analysis, saved in the dataset, used everywhere.
 
-The SavedModel has one signature per feature, `values [n] → encoded [n]`. `FeatureTransform` adds the shapes.
+The SavedModel has one signature per feature, `values [n] → encoded [n]`, of texts [n, max_tokens]. `FeatureTransform`
+adds the shapes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,18 @@ import tensorflow as tf
 from tfrec.errors import ArtifactError
 from tfrec.feature_transform.analysis import FeatureAnalysis
 from tfrec.feature_transform.encoders import encoder_of
-from tfrec.schema import CategoricalFeature, Feature, NumericFeature, Schema, SequenceFeature
+from tfrec.schema import (
+    EVENT_TIME_MS,
+    GAP_SECONDS,
+    LABEL,
+    CategoricalFeature,
+    Feature,
+    NumericFeature,
+    Schema,
+    SequenceFeature,
+)
+
+SEQUENCE_NUMBERS = (LABEL, EVENT_TIME_MS, GAP_SECONDS)  # of sequences, taken as they are
 
 
 def build_transform(schema: Schema, analysis: FeatureAnalysis, directory: Path) -> None:
@@ -38,11 +50,29 @@ def _elementwise(encoder: tf.Module, dtype: tf.DType) -> tf.types.experimental.P
 
 
 def raw_specs(features: dict[str, Feature]) -> dict[str, tf.TensorSpec]:
-    """The raw inputs: string or float32 [batch]; [batch, n] for several values, padded with "" anywhere."""
+    """The raw inputs: string or float32 [batch]; [batch, n] for several values, padded with `missing_value`.
+
+    Tokens and items may be padded anywhere. Sequences of anything else stand beside their items, value by value: they
+    are padded at the end. Sequences of `event_time_ms` are int64.
+    """
     return {
         name: tf.TensorSpec([None, None] if is_list(feature) else [None], _raw_dtype(feature), name=name)
         for name, feature in features.items()
     }
+
+
+def missing_value(dtype: tf.DType) -> str | float | int:
+    """What stands for "not there" in a raw input."""
+    if dtype == tf.string:
+        return ""
+    return float("nan") if dtype.is_floating else 0
+
+
+def is_missing(values: tf.Tensor) -> tf.Tensor:
+    """Bool, as `values`."""
+    if values.dtype.is_floating:
+        return tf.math.is_nan(values)
+    return tf.equal(values, tf.constant(missing_value(values.dtype), values.dtype))
 
 
 def is_list(feature: Feature) -> bool:
@@ -72,9 +102,11 @@ class FeatureTransform(tf.Module):
             raise ArtifactError(f"{directory}: encodes {sorted(known)}, but the schema has {sorted(wanted)}")
 
     def encode_values(self, name: str, values: tf.Tensor) -> tf.Tensor:
-        """Encode flat raw values [n] of one feature; a sequence's values are item ids."""
+        """Encode flat raw values [n] of one feature → [n], of a text [n, max_tokens]."""
         if isinstance(self._schema.features[name], SequenceFeature):
-            name = self._schema.item_id
+            name = self._schema.sequence_source(name)
+            if name in SEQUENCE_NUMBERS:
+                return tf.where(is_missing(values), tf.zeros_like(values), values)
         return self._saved.signatures[name](values=values)["encoded"]
 
     def __call__(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -84,9 +116,9 @@ class FeatureTransform(tf.Module):
             raw: feature → tensor as `raw_specs` says: string or float32 [batch], or string [batch, n].
 
         Returns:
-            feature → int64 or float32 [batch]; int64 [batch, max_values] or [batch, length] where a row has several
-            values, padded at the end with 0. Text features are left out. Of a history the last `length` items are
-            kept, of several values the first `max_values`.
+            feature → int64 or float32 [batch]; int64 [batch, max_values], [batch, length] or [batch, max_tokens] where
+            a row has several values, padded at the end with 0. Text without tokens is left out. Of a history the last
+            `length` items are kept, of several values the first `max_values`, of a text the first `max_tokens` words.
 
         """
         return {
@@ -99,17 +131,24 @@ class FeatureTransform(tf.Module):
 
     def _encode_list(self, name: str, values: tf.Tensor) -> tf.Tensor:
         feature = self._schema.features[name]
-        kept = tf.ragged.boolean_mask(values, tf.not_equal(values, ""))
+        is_there = tf.logical_not(is_missing(values))
         if isinstance(feature, SequenceFeature):
             width = feature.length
+            if self._schema.sequence_source(name) == self._schema.item_id:
+                kept = tf.ragged.boolean_mask(values, is_there)
+            else:  # a value may be missing in the middle, where the item beside it is not
+                places = tf.where(is_there, tf.range(1, tf.shape(values)[1] + 1)[None, :], 0)
+                kept = tf.RaggedTensor.from_tensor(values, lengths=tf.reduce_max(places, axis=1))
             kept = kept[:, -width:]
         else:
             assert isinstance(feature, CategoricalFeature)
             width = feature.max_values
-            kept = kept[:, :width]
+            kept = tf.ragged.boolean_mask(values, is_there)[:, :width]
         encoded = kept.with_flat_values(self.encode_values(name, kept.flat_values))
         return encoded.to_tensor(default_value=0, shape=[None, width])
 
 
 def _raw_dtype(feature: Feature) -> tf.DType:
+    if isinstance(feature, SequenceFeature) and feature.of in SEQUENCE_NUMBERS:
+        return tf.int64 if feature.of == EVENT_TIME_MS else tf.float32
     return tf.float32 if isinstance(feature, NumericFeature) else tf.string

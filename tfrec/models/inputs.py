@@ -9,7 +9,7 @@ import numpy as np
 from tfrec.dataset.directory import RAW_PREFIX, DatasetDirectory
 from tfrec.dataset.interactions import Interactions
 from tfrec.dataset.records import Arrays, read_part
-from tfrec.schema import CategoricalFeature, NumericFeature, Schema, SequenceFeature
+from tfrec.schema import CategoricalFeature, NumericFeature, Schema, SequenceFeature, TextFeature
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class ModelInputs:
 
     Attributes:
         schema: of the dataset.
-        num_ids: feature → number of ids with padding and out-of-vocabulary slots; categorical, bucketised and
-            sequence features (these have the item id's).
+        num_ids: feature → number of ids with padding and out-of-vocabulary slots; categorical, bucketised, tokenised
+            text and sequence features (these have the ids of what they consist of).
         catalogue: all items.
         train: training interactions.
 
@@ -69,7 +69,9 @@ class ModelInputs:
 def id_counts(dataset: DatasetDirectory) -> dict[str, int]:
     """Feature → number of ids, padding and out-of-vocabulary slots included."""
     counts: dict[str, int] = {}
-    for name, feature in dataset.schema.features.items():
+    for name, feature in dataset.schema.encoded.items():
+        if isinstance(feature, TextFeature):
+            feature = feature.as_categorical
         if isinstance(feature, CategoricalFeature):
             if feature.hash_buckets is not None:
                 counts[name] = 1 + feature.hash_buckets
@@ -78,6 +80,7 @@ def id_counts(dataset: DatasetDirectory) -> dict[str, int]:
         elif isinstance(feature, NumericFeature) and feature.buckets is not None:
             counts[name] = 1 + feature.buckets
     for name, feature in dataset.schema.features.items():
-        if isinstance(feature, SequenceFeature):
-            counts[name] = counts[dataset.schema.item_id]
+        source = dataset.schema.sequence_source(name) if isinstance(feature, SequenceFeature) else None
+        if source in counts:
+            counts[name] = counts[source]
     return counts

@@ -31,17 +31,18 @@ class CategoricalFeature(FeatureBase):
     kind: Literal["categorical"] = "categorical"
     id: bool = Field(False, description="this feature identifies the user (role user) or the item (role item)")
     separator: str | None = Field(None, min_length=1, description="splits a cell into several values")
+    list: bool = Field(False, description="the column holds lists (JSONL, Parquet)")
     flags: tuple[str, ...] | None = Field(None, description="0/1 columns; the value is the names of those set")
     max_values: int = Field(16, ge=1, description="values kept of a multi-valued cell")
     min_count: int = Field(1, ge=1, description="rarer tokens are out of vocabulary")
     max_size: int | None = Field(None, ge=1, description="most frequent tokens kept")
     num_oov_indices: int = Field(1, ge=1)
-    hash_buckets: int | None = Field(None, ge=1)
+    hash_buckets: int | None = Field(None, ge=1, lt=1 << 31)
     default: str = Field("", description="token that stands for a missing value; '' is id 0")
 
     @property
     def multivalued(self) -> bool:
-        return self.separator is not None or self.flags is not None
+        return self.list or self.separator is not None or self.flags is not None
 
     @property
     def first_token_id(self) -> int:
@@ -50,14 +51,14 @@ class CategoricalFeature(FeatureBase):
 
     @model_validator(mode="after")
     def _one_source(self) -> CategoricalFeature:
-        if self.separator is not None and self.flags is not None:
-            raise ValueError("has both 'separator' and 'flags'; a cell is split or flags are read, not both")
+        if sum((self.separator is not None, self.flags is not None, self.list)) > 1:
+            raise ValueError("has two of 'separator', 'flags' and 'list'; several values come from one of them")
         if self.flags is not None and self.column is not None:
             raise ValueError("has both 'column' and 'flags'; the flags are the columns")
         if self.id and (self.multivalued or self.hash_buckets is not None or self.role == "context"):
             raise ValueError(
                 "is an id: it needs a vocabulary, a single value, and the role user or item; "
-                "drop 'separator', 'flags' and 'hash_buckets'"
+                "drop 'separator', 'flags', 'list' and 'hash_buckets'"
             )
         return self
 
@@ -67,6 +68,10 @@ class NumericFeature(FeatureBase):
 
     Without buckets: x' = (g(x) − mean) / std over the training split, with g = log(1 + x) where `log` is set; a
     missing value becomes `default`, or the training mean (so 0 after standardising).
+
+    With `so_far` the number has no column: it counts earlier events at the time of each event, of the same item
+    (`item_events`, those with an earlier timestamp: what happens at one instant knows nothing of each other) or of
+    the same user (`user_events`, those before in the user's order).
     """
 
     kind: Literal["numeric"] = "numeric"
@@ -74,24 +79,73 @@ class NumericFeature(FeatureBase):
     standardize: bool = True
     buckets: int | None = Field(None, ge=2, description="quantile buckets instead of a float")
     default: float | None = Field(None, description="the value of a missing one; the training mean by default")
+    so_far: Literal["item_events", "user_events"] | None = Field(None, description="count earlier events instead")
+
+    @model_validator(mode="after")
+    def _counts_what_its_role_is(self) -> NumericFeature:
+        if self.so_far is None:
+            return self
+        if self.column is not None:
+            raise ValueError("has both 'column' and 'so_far'; a count has no column")
+        if self.so_far != f"{self.role}_events":
+            raise ValueError(f"so_far: {self.so_far} needs role {self.so_far.partition('_')[0]}, got {self.role}")
+        return self
+
+
+class TextTokens(Config):
+    """How a text becomes ids: its words, in lower case, with the ids of a multi-valued categorical feature."""
+
+    max_tokens: int = Field(16, ge=1, description="words kept, from the first on")
+    min_count: int = Field(1, ge=1, description="rarer words are out of vocabulary")
+    max_size: int | None = Field(None, ge=1, description="most frequent words kept")
+    num_oov_indices: int = Field(1, ge=1)
+    hash_buckets: int | None = Field(None, ge=1, lt=1 << 31)
 
 
 class TextFeature(FeatureBase):
-    """Text that people read, such as a title: kept raw in the catalogue, returned by the `items` signature."""
+    """Text that people read, such as a title: kept raw in the catalogue, returned by the `items` signature.
+
+    With `tokens` it is also encoded, to int64 ids [max_tokens] of its words (runs of letters and digits, lower-cased),
+    padded at the end with 0.
+    """
 
     kind: Literal["text"] = "text"
+    tokens: TextTokens | None = Field(None, description="encode the words too; {} for the defaults")
+
+    @property
+    def as_categorical(self) -> CategoricalFeature:
+        """The multi-valued feature whose values are the words.
+
+        Raises:
+            ValueError: the text is not encoded.
+
+        """
+        if self.tokens is None:
+            raise ValueError("this text has no tokens")
+        settings = self.tokens.model_dump(exclude={"max_tokens"})
+        return CategoricalFeature(role=self.role, list=True, max_values=self.tokens.max_tokens, **settings)
 
 
 class SequenceFeature(FeatureBase):
-    """The user's last `length` items before the event, oldest first; encoded with the item id's vocabulary.
+    """The user's last `length` events before this one, oldest first: their items, or what `of` says of them.
 
-    A sequence has no column: it is built from the events themselves, in order of time, then of the file.
+    A sequence has no column: it is built from the events themselves, in order of time, then of the file. Sequences of
+    one length, `within` and `labels` stand side by side: position i of each is the same event.
+
+    `of` names a single-valued categorical feature (encoded with its vocabulary; the item id by default), or
+
+    - `label`: the label's value before any threshold. float32
+    - `event_time_ms`: when it happened; gaps to the request follow from it, then as now. int64
+    - `gap_seconds`: since the user's event before it, 0 for the first. float32
     """
 
     kind: Literal["sequence"] = "sequence"
     role: Literal["user"] = "user"
     column: None = None
     length: int = Field(50, ge=1, le=10_000)
+    of: str | None = Field(None, description="a categorical feature, label, event_time_ms or gap_seconds")
+    within: Literal["user", "session"] = Field("user", description="session: only events of the same session")
+    labels: Literal["all", "positive"] = Field("all", description="positive: only events whose label is above 0")
 
 
 Feature = Annotated[CategoricalFeature | NumericFeature | TextFeature | SequenceFeature, Field(discriminator="kind")]

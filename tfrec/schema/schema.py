@@ -12,8 +12,17 @@ from pydantic import Field, model_validator
 
 from tfrec.config_file import Config
 from tfrec.errors import ArtifactError, SchemaError
-from tfrec.schema.feature import CategoricalFeature, Feature, FeatureRole, SequenceFeature, TextFeature
+from tfrec.schema.feature import (
+    CategoricalFeature,
+    Feature,
+    FeatureRole,
+    NumericFeature,
+    SequenceFeature,
+    TextFeature,
+)
+from tfrec.schema.signal import Kept, Label, Weight
 from tfrec.schema.split import Split, Temporal
+from tfrec.schema.time import Sessions, Timestamp
 
 # Names that every record has beside the features.
 USER_INDEX = "user_index"  # int64, the row of users/
@@ -21,42 +30,36 @@ ITEM_INDEX = "item_index"  # int64, the row of items/
 EVENT_POSITION = "event_position"  # int64, 0 for the user's first event in the log
 EVENT_TIME_MS = "event_time_ms"  # int64, Unix time
 LABEL = "label"  # float32
-RESERVED_NAMES = frozenset({USER_INDEX, ITEM_INDEX, EVENT_POSITION, EVENT_TIME_MS, LABEL})
+# And those that it has where the schema asks for them.
+WEIGHT = "weight"  # float32
+PROPENSITY = "propensity"  # float32, the probability with which the event's item was shown
+REQUEST_ID = "request_id"  # bytes, of the impression or session as the log has it
+SESSION_INDEX = "session_index"  # int64, 0 for the user's first session
+SESSION_POSITION = "session_position"  # int64, 0 for the first event of its session
+GAP_SECONDS = "gap_seconds"  # float32, since the user's event before; the name of a sequence's content
+EVENT_COUNT = "event_count"  # int64, in users/ and items/: events in the log, earlier runs included
+RESERVED_NAMES = frozenset(
+    {
+        *(USER_INDEX, ITEM_INDEX, EVENT_POSITION, EVENT_TIME_MS, LABEL, WEIGHT, PROPENSITY, REQUEST_ID),
+        *(SESSION_INDEX, SESSION_POSITION, GAP_SECONDS, EVENT_COUNT),
+    }
+)
 # Names that a signature of the exported model takes beside the features.
 REQUEST_NAMES = frozenset({"k", "exclude_ids", "exclude_seen", "allow_ids", "candidate_ids", "examples"})
-
-
-class Label(Config):
-    """What is predicted: the value of `column`, or with `threshold` whether it is at least that (1 or 0)."""
-
-    column: str
-    threshold: float | None = None
-
-    @property
-    def is_binary(self) -> bool:
-        return self.threshold is not None
-
-
-class Timestamp(Config):
-    """When an event happened. Without a timestamp the order of the files is the order of time."""
-
-    column: str
-    unit: Literal["s", "ms", "us"] = "s"
-
-    @property
-    def milliseconds(self) -> float:
-        """Milliseconds in one unit."""
-        return {"s": 1000.0, "ms": 1.0, "us": 0.001}[self.unit]
 
 
 class Schema(Config):
     """Features, label, time and split of one dataset; frozen, saved as `schema.json`, known by its fingerprint."""
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     name: str
     features: dict[str, Feature]
     label: Label | None = None
+    weight: Weight | None = None
+    propensity: Kept | None = None
+    request: Kept | None = None
     timestamp: Timestamp | None = None
+    sessions: Sessions | None = None
     split: Split = Field(default_factory=Temporal)
 
     @model_validator(mode="after")
@@ -72,7 +75,37 @@ class Schema(Config):
                 raise ValueError(f"features: exactly one feature of role {role} needs 'id: true', got {ids or 'none'}")
         if self.timestamp is None and isinstance(self.split, Temporal):
             raise ValueError("split: strategy 'temporal' needs a 'timestamp'; add it or split another way")
+        if self.sessions is not None and self.timestamp is None:
+            raise ValueError("sessions need a 'timestamp'; add it or drop 'sessions'")
+        for name, feature in self.features.items():
+            self._check_needs(name, feature)
         return self
+
+    def _check_needs(self, name: str, feature: Feature) -> None:
+        """What a feature takes from elsewhere in the schema must be there."""
+        if isinstance(feature, NumericFeature) and feature.so_far == "item_events" and self.timestamp is None:
+            raise ValueError(f"feature {name!r}: 'so_far: item_events' needs a 'timestamp'")
+        if not isinstance(feature, SequenceFeature):
+            return
+        if feature.within == "session" and self.sessions is None:
+            raise ValueError(f"feature {name!r}: 'within: session' needs 'sessions: {{gap_minutes: …}}'")
+        if feature.labels == "positive" and self.label is None:
+            raise ValueError(f"feature {name!r}: 'labels: positive' needs a 'label'")
+        of = feature.of
+        if of is None or of in (EVENT_TIME_MS, GAP_SECONDS):
+            if of is not None and self.timestamp is None:
+                raise ValueError(f"feature {name!r}: 'of: {of}' needs a 'timestamp'")
+            return
+        if of == LABEL:
+            if self.label is None:
+                raise ValueError(f"feature {name!r}: 'of: label' needs a 'label'")
+            return
+        source = self.features.get(of)
+        if not isinstance(source, CategoricalFeature) or source.multivalued or source.role == "user":
+            raise ValueError(
+                f"feature {name!r}: 'of: {of}' is not a single-valued categorical feature of role item or context; "
+                f"name one, or {LABEL}, {EVENT_TIME_MS} or {GAP_SECONDS}"
+            )
 
     def _categorical(self, role: str) -> list[tuple[str, CategoricalFeature]]:
         return [(n, f) for n, f in self.features.items() if isinstance(f, CategoricalFeature) and f.role == role]
@@ -95,16 +128,37 @@ class Schema(Config):
 
     @cached_property
     def history(self) -> str | None:
-        """Name of the first sequence feature, or None."""
-        return next((n for n, f in self.features.items() if isinstance(f, SequenceFeature)), None)
+        """Name of the first sequence of items, or None."""
+        sequences = {n: f for n, f in self.features.items() if isinstance(f, SequenceFeature)}
+        return next((n for n in sequences if self.sequence_source(n) == self.item_id), None)
+
+    def sequence_source(self, name: str) -> str:
+        """What a sequence consists of: a categorical feature, or `label`, `event_time_ms` or `gap_seconds`."""
+        feature = self.features[name]
+        assert isinstance(feature, SequenceFeature)
+        return feature.of or self.item_id
+
+    @cached_property
+    def extra_fields(self) -> dict[str, Literal["int64", "float32", "bytes"]]:
+        """Fields of an event record that it has because the schema asks for them, and their types."""
+        fields: dict[str, Literal["int64", "float32", "bytes"]] = {}
+        if self.weight is not None:
+            fields[WEIGHT] = "float32"
+        if self.propensity is not None:
+            fields[PROPENSITY] = "float32"
+        if self.request is not None:
+            fields[REQUEST_ID] = "bytes"
+        if self.sessions is not None:
+            fields |= {SESSION_INDEX: "int64", SESSION_POSITION: "int64"}
+        return fields
 
     def of_role(self, *roles: FeatureRole) -> dict[str, Feature]:
         return {name: feature for name, feature in self.features.items() if feature.role in roles}
 
     @cached_property
     def encoded(self) -> dict[str, Feature]:
-        """The features that models see: all but text, which is only shown."""
-        return {name: f for name, f in self.features.items() if not isinstance(f, TextFeature)}
+        """The features that models see: all but text without tokens, which is only shown."""
+        return {n: f for n, f in self.features.items() if not isinstance(f, TextFeature) or f.tokens is not None}
 
     @cached_property
     def display(self) -> dict[str, TextFeature]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, model_validator
@@ -10,7 +11,7 @@ from tfrec.config_file import Config
 
 SPLITS = ("train", "validation", "test")
 
-Shares = TypeVar("Shares", "Temporal", "Random")
+Shares = TypeVar("Shares", "Temporal", "PerUser", "Users", "Random")
 
 
 class LeaveOneOut(Config):
@@ -27,16 +28,69 @@ class Temporal(Config):
     """One cut in time for all users: training lies before validation, validation before test. Leaks no future.
 
     `validation` and `test` are shares of the events; the cuts fall between two timestamps, so events of one
-    timestamp stay together.
+    timestamp stay together. `validation_from` and `test_from` name the cuts instead (UTC where there is no offset).
     """
 
     strategy: Literal["temporal"] = "temporal"
     validation: float = Field(0.1, ge=0, lt=1)
     test: float = Field(0.1, ge=0, lt=1)
+    validation_from: datetime | None = None
+    test_from: datetime | None = None
 
     @model_validator(mode="after")
     def _train_is_left(self) -> Temporal:
+        if (self.validation_from is None) != (self.test_from is None):
+            raise ValueError("'validation_from' and 'test_from' go together; give both or neither")
+        if self.validation_from and self.test_from and _utc(self.validation_from) > _utc(self.test_from):
+            raise ValueError(f"validation_from {self.validation_from} lies after test_from {self.test_from}; swap them")
         return _checked_shares(self)
+
+    @property
+    def cuts_ms(self) -> tuple[int, int] | None:
+        """Unix times in ms from which events are validation and test, where the dates are given."""
+        if self.validation_from is None or self.test_from is None:
+            return None
+        return _milliseconds(self.validation_from), _milliseconds(self.test_from)
+
+
+class PerUser(Config):
+    """Shares of each user's events: the last ones (`order: time`) or any (`order: random`, by a hash and `seed`).
+
+    A user with n events gives ⌊n · test⌋ to test and ⌊n · validation⌋ to validation. With `time` no user's future is in
+    training, but test events of one user may lie before training events of another.
+    """
+
+    strategy: Literal["per_user"] = "per_user"
+    validation: float = Field(0.1, ge=0, lt=1)
+    test: float = Field(0.1, ge=0, lt=1)
+    order: Literal["time", "random"] = "time"
+    seed: int = 1
+
+    @model_validator(mode="after")
+    def _train_is_left(self) -> PerUser:
+        return _checked_shares(self)
+
+
+class Users(Config):
+    """Whole users go to a split, by a hash of the user id and `seed`: test users have no event in training.
+
+    For models that must answer for users they never saw (fold-in). Days are shared between the splits.
+    """
+
+    strategy: Literal["users"] = "users"
+    validation: float = Field(0.1, ge=0, lt=1)
+    test: float = Field(0.1, ge=0, lt=1)
+    seed: int = 1
+
+    @model_validator(mode="after")
+    def _train_is_left(self) -> Users:
+        return _checked_shares(self)
+
+
+class Given(Config):
+    """Each file says its split (`events: [{files: …, split: train}, …]`), as papers publish theirs."""
+
+    strategy: Literal["given"] = "given"
 
 
 class Random(Config):
@@ -64,4 +118,19 @@ def _checked_shares(split: Shares) -> Shares:
     return split
 
 
-Split = Annotated[LeaveOneOut | Temporal | Random, Field(discriminator="strategy")]
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return (_utc(moment) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+Split = Annotated[LeaveOneOut | Temporal | PerUser | Users | Random | Given, Field(discriminator="strategy")]
+
+
+def keeps_order(split: Split) -> bool:
+    """Whether no user's training event follows one of its held-out events, so that a history may hold all before it."""
+    if isinstance(split, PerUser):
+        return split.order == "time"
+    return not isinstance(split, Random | Given)

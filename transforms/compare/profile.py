@@ -8,7 +8,7 @@ from typing import Any
 
 from tfrec.dataset.directory import VOCABULARY, DatasetDirectory
 from tfrec.errors import ArtifactError
-from tfrec.schema import CategoricalFeature, Feature
+from tfrec.schema import CategoricalFeature, Feature, TextFeature
 from transforms.compare.distances import Cumulative
 
 
@@ -21,7 +21,9 @@ class FeatureProfile:
 
     @property
     def feature(self) -> Feature:
-        return self.dataset.schema.features[self.name]
+        """The feature; of a text the feature that its words are."""
+        feature = self.dataset.schema.features[self.name]
+        return feature.as_categorical if isinstance(feature, TextFeature) and feature.tokens else feature
 
     @cached_property
     def statistics(self) -> dict[str, Any]:

@@ -15,16 +15,17 @@ from tfrec.command_line import ArgumentParser, run_command
 from tfrec.config_file import parse_config
 from tfrec.errors import ConfigError
 from transforms.dataset_config import DatasetConfig
-from transforms.infer.dialect import Table, read_table
+from transforms.infer.dialect import Table
 from transforms.infer.draft_text import doubts, draft_text
 from transforms.infer.guess import key_of, make_draft
 from transforms.infer.roles import find_roles
-from transforms.infer.sample import read_sample
+from transforms.infer.tables import sample_table
 
 EXAMPLE = """\
 example: python -m transforms.infer LOGS/events.csv --users LOGS/users.csv --items LOGS/items.csv --output dataset.yaml
 
 Guesses how the files are written and what their columns are, from their first 10,000 rows, and says why in comments.
+Files are CSV but for .jsonl, .ndjson, .json (one object per line) and .parquet; text may be .gz, .bz2 or .zst.
 """
 
 
@@ -52,12 +53,12 @@ def infer(
         ConfigError: an id has different names in two headers, or the caller's column is not there.
 
     """
-    tables: dict[str, Table] = {"events": read_table(read_sample(logs))}
+    tables: dict[str, Table] = {"events": sample_table(logs)}
     side: dict[Literal["user", "item"], Table] = {}
     if users is not None:
-        tables["users"] = side["user"] = read_table(read_sample([users]))
+        tables["users"] = side["user"] = sample_table([users])
     if items is not None:
-        tables["items"] = side["item"] = read_table(read_sample([items]))
+        tables["items"] = side["item"] = sample_table([items])
     events = tables["events"]
     keys = {role: frozenset(key_of(table, role, events).counts) for role, table in side.items()}
     none: frozenset[str] = frozenset()

@@ -8,19 +8,41 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import pyarrow as pa
+
+from transforms.read.iso_times import iso_nanoseconds
+
+TimeUnit = Literal["s", "ms", "us", "ns", "iso"]
+
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _NUMBER = re.compile(r"(?i)[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?")
 # Unix times from 1990 to 2040; outside, a number is more likely something else.
 _FIRST_SECOND, _LAST_SECOND = 631_152_000, 2_208_988_800
-_UNITS: tuple[tuple[Literal["s", "ms", "us"], int], ...] = (("s", 1), ("ms", 1_000), ("us", 1_000_000))
+_UNITS: tuple[tuple[TimeUnit, int], ...] = (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9))
+_DATE = re.compile(r"\s*\d{4}-\d\d-\d\d")
 
 
 @dataclass(frozen=True)
 class Column:
-    """Name and cells (without surrounding blanks) of a column; all columns of a table have the same rows."""
+    """Name and cells (without surrounding blanks) of a column; all columns of a table have the same rows.
+
+    Attributes:
+        name: as in the header; of nested columns the dotted path.
+        cells: the texts of the cells, "" where missing.
+        lists: the elements of each cell, where the cells are lists.
+        unreadable: why no feature can read the column, if so.
+
+    """
 
     name: str
     cells: tuple[str, ...]
+    lists: tuple[tuple[str, ...], ...] | None = None
+    unreadable: str | None = None
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether a cell is one value, as those with a role must be."""
+        return self.lists is None and self.unreadable is None
 
     @cached_property
     def present(self) -> tuple[str, ...]:
@@ -65,18 +87,44 @@ class Column:
 
     @cached_property
     def is_flag(self) -> bool:
-        """0 and 1 only, as the transforms read flags; a column that is always 1 tells nothing apart."""
-        return "0" in self.counts and set(self.counts) <= {"0", "1"}
+        """0 and 1 only, or true and false, as flags are read; a column that is always 1 tells nothing apart."""
+        found = set(self.counts)
+        return ("0" in found and found <= {"0", "1"}) or ("false" in found and found <= {"false", "true"})
+
+    @property
+    def is_set(self) -> tuple[bool, ...]:
+        """Of a flag: where it is 1."""
+        return tuple(cell in ("1", "true") for cell in self.cells)
 
     @cached_property
-    def time_unit(self) -> Literal["s", "ms", "us"] | None:
+    def is_truth(self) -> bool:
+        """Both true and false, as JSON and Parquet have them."""
+        return set(self.counts) == {"false", "true"}
+
+    @cached_property
+    def time_unit(self) -> TimeUnit | None:
         """The unit in which all values are times between 1990 and 2040."""
         if not self.numbers:
-            return None
+            return "iso" if self.iso_range else None
         for unit, per_second in _UNITS:
             if self.numbers[0] >= _FIRST_SECOND * per_second and self.numbers[-1] <= _LAST_SECOND * per_second:
                 return unit
         return None
+
+    @cached_property
+    def iso_range(self) -> tuple[str, str] | None:
+        """The first and the last time, if all values are ISO texts of times between 1990 and 2040."""
+        if not self.present or not all(_DATE.match(value) for value in self.counts):
+            return None
+        values = pa.array(self.counts, pa.string())
+        times, bad = iso_nanoseconds(values)
+        if bad.any():
+            return None
+        nanoseconds = times.to_numpy()
+        first, last = int(nanoseconds.argmin()), int(nanoseconds.argmax())
+        if nanoseconds[first] < _FIRST_SECOND * 10**9 or nanoseconds[last] > _LAST_SECOND * 10**9:
+            return None
+        return values[first].as_py(), values[last].as_py()
 
     @cached_property
     def mean_length(self) -> float:

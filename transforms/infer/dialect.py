@@ -6,6 +6,7 @@ import csv
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
 from tfrec.errors import DataError
 from transforms.infer.column import Column
@@ -22,14 +23,19 @@ _NUMBER = re.compile(r"[+-]?[\d.]+")
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a table is written, with the reasons for people."""
+    """How a table is written, with the reasons for people.
+
+    Of a format other than CSV only the columns and `odd_share` tell something; its header is the columns' names.
+    """
 
     delimiter: str
     quote: str | None
     header: tuple[str, ...] | None  # as it stands in the file
     header_why: str
     columns: int
-    odd_share: float  # of lines with another number of columns, or a quote that is not closed
+    odd_share: float  # of lines with another number of columns, or a quote that is not closed; or that are no objects
+    format: Literal["csv", "jsonl", "parquet"] = "csv"
+    rare: tuple[str, ...] = ()  # keys of JSON lines that the run must be told of
 
 
 @dataclass(frozen=True)

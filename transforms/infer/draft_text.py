@@ -49,7 +49,10 @@ def doubts(draft: Draft, tables: Mapping[str, Table]) -> list[str]:
     found: dict[str, Line] = {**draft.features, "split": draft.split}
     found |= {key: line for key, line in (("label", draft.label), ("timestamp", draft.timestamp)) if line is not None}
     headers = [f"{part}.header: {table.dialect.header_why}" for part, table in tables.items()]
-    headers += [f"{part}.delimiter: {_even_lines(table.dialect)}" for part, table in tables.items()]
+    headers += [
+        f"{part}.{'delimiter' if table.dialect.format == 'csv' else 'format'}: {_even_lines(table.dialect)}"
+        for part, table in tables.items()
+    ]
     lines = [f"{key}: {line.why}" for key, line in found.items()]
     return [_one_line(line) for line in headers + lines + draft.notes if "unsure" in line]
 
@@ -63,6 +66,13 @@ def flow(value: Any) -> str:
 def _table_lines(part: str, table: Table, files: list[str], columns: tuple[str, ...] | None) -> list[str]:
     dialect = table.dialect
     lines = [f"{part}:", f"  files: {flow(files)}"]
+    if dialect.format != "csv":
+        lines.append(_with_comment(f"  format: {dialect.format}", _even_lines(dialect)))
+        if dialect.rare:
+            lines.append(
+                _with_comment(f"  columns: {flow(list(dialect.rare))}", "keys that the first rows do not have")
+            )
+        return lines
     lines.append(_with_comment(f"  delimiter: {_quoted(dialect.delimiter)}", _even_lines(dialect)))
     lines.append(_with_comment(f"  header: {flow(dialect.header is not None)}", dialect.header_why))
     if columns is not None:
@@ -75,9 +85,12 @@ def _table_lines(part: str, table: Table, files: list[str], columns: tuple[str, 
 
 
 def _even_lines(dialect: Dialect) -> str:
-    why = f"lines have {dialect.columns} columns"
+    if dialect.format == "parquet":
+        return ""
+    why = "lines are JSON objects" if dialect.format == "jsonl" else f"lines have {dialect.columns} columns"
     if dialect.odd_share > 0:
-        why += f", but {dialect.odd_share:.1%} of them have not and will be rejected"
+        verb = "are" if dialect.format == "jsonl" else "have"
+        why += f", but {dialect.odd_share:.1%} of them {verb} not and will be rejected"
     if dialect.odd_share > _ODD:
         why = f"unsure: {why}; that is above max_rejected_share, so the run fails"
     return why

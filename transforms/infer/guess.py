@@ -47,7 +47,7 @@ def key_of(table: Table, role: Literal["user", "item"], events: Table) -> Column
         ConfigError: every column has repeated values.
 
     """
-    unique = [column for column in table.columns if column.is_unique]
+    unique = [column for column in table.columns if column.is_scalar and column.is_unique]
     if not unique:
         raise ConfigError(
             f"{table.sample.names}: no column has a different value in each row, so none identifies the {role}; "

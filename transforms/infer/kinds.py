@@ -42,8 +42,12 @@ def guess_kind(column: Column, delimiter: str, entities: int, *, may_be_title: b
         may_be_title: whether long text becomes a `text` feature (the first one of the items does).
 
     """
+    if column.unreadable is not None:
+        return Guess(None, column.unreadable)
     if column.distinct == 0:
         return Guess(None, "no value in the sample")
+    if column.lists is not None:
+        return _list(column.lists)
     if column.distinct == 1:
         return Guess(None, f"the same value in every row of the sample: {next(iter(column.counts))!r:.40}")
     several = _several_values(column, delimiter)
@@ -63,12 +67,12 @@ def guess_kind(column: Column, delimiter: str, entities: int, *, may_be_title: b
 def flag_columns(columns: list[Column]) -> list[Column]:
     """The 0/1 columns, if they are enough to be one multi-valued feature; all-0 columns between them belong to it."""
     flags = [column for column in columns if column.is_flag and column.missing_share < 1]
-    return flags if len(flags) >= _MIN_FLAGS and sum("1" in column.counts for column in flags) >= _MIN_FLAGS else []
+    return flags if len(flags) >= _MIN_FLAGS and sum(any(column.is_set) for column in flags) >= _MIN_FLAGS else []
 
 
 def guess_flags(flags: list[Column]) -> Guess:
     """All flag columns of a table as one feature."""
-    most = max(sum(cell == "1" for cell in row) for row in zip(*(column.cells for column in flags), strict=True))
+    most = max(map(sum, zip(*(column.is_set for column in flags), strict=True)))
     settings = {"kind": "categorical", "flags": [column.name for column in flags], "max_values": max(most, 2)}
     return Guess(settings, f"{len(flags)} columns of 0 and 1, up to {most} of them 1 in a row")
 
@@ -91,6 +95,17 @@ def _several_values(column: Column, delimiter: str) -> Guess | None:
             )
             return Guess(settings, why)
     return None
+
+
+def _list(lists: tuple[tuple[str, ...], ...]) -> Guess:
+    elements = Column("", tuple(element for cell in lists for element in cell if element))
+    if elements.distinct == 0:
+        return Guess(None, "lists without a value in the sample")
+    if elements.numbers and not elements.is_integer:
+        return Guess(None, "lists of broken numbers, which name no categories")
+    most = max(map(len, lists))
+    settings = {"kind": "categorical", "list": True, "max_values": min(max(most, 2), MAX_VALUES)}
+    return Guess(settings, f"lists of up to {most} values, {elements.distinct:,} distinct")
 
 
 def _number(column: Column, entities: int) -> Guess:

@@ -67,11 +67,12 @@ def find_roles(
     given = {role: _given(events, role, name) for role, name in (("user", user_column), ("item", item_column))}
     taken = {column.name for column in given.values() if column is not None}
     notes: list[str] = []
-    time = _time([column for column in events.columns if column.name not in taken], has_header, notes)
+    scalars = [column for column in events.columns if column.is_scalar]
+    time = _time([column for column in scalars if column.name not in taken], has_header, notes)
     taken |= {time.column.name} if time else set()
-    label = _label([column for column in events.columns if column.name not in taken], has_header, notes)
+    label = _label([column for column in scalars if column.name not in taken], has_header, notes)
     taken |= {label.column.name} if label else set()
-    user, item = _ids([c for c in events.columns if c.name not in taken], given, user_keys, item_keys, events)
+    user, item = _ids([c for c in scalars if c.name not in taken], given, user_keys, item_keys, events)
     return Roles(user, item, label, time, tuple(notes))
 
 
@@ -89,29 +90,40 @@ def _given(events: Table, role: str, name: str | None) -> Column | None:
 
 def _time(columns: list[Column], has_header: bool, notes: list[str]) -> Found | None:
     named = [column for column in columns if role_of_name(column.name) == "time"]
-    for column in named:
-        if column.time_unit and column.distinct > 1:
-            why = f"{column.numbers[0]:.0f}..{column.numbers[-1]:.0f}: Unix times in {column.time_unit}"
-            return Found(column, why, {"unit": column.time_unit})
+    timed = [column for column in named if column.time_unit and column.distinct > 1]
+    if timed:  # the day of something else has fewer values than the time of the event
+        column = max(timed, key=lambda found: found.distinct)
+        return Found(column, _time_text(column), {"unit": column.time_unit})
     for column in named:
         notes.append(
-            f"unsure: column {column.name!r} is called like a time but is no Unix time (such as "
-            f"{next(iter(column.counts), '')!r}); write it as seconds since 1970 and name it as timestamp"
+            f"unsure: column {column.name!r} is called like a time but is neither a Unix time nor an ISO one (such as "
+            f"{next(iter(column.counts), '')!r}); write it as 2024-01-31T12:00:00 and name it as timestamp"
         )
     by_content = [
         column
         for column in columns
-        if column.time_unit and column.distinct > 1 and role_of_name(column.name) is None and column.is_integer
+        if column.time_unit and column.distinct > 1 and role_of_name(column.name) is None
+        if column.is_integer or column.iso_range
     ]
     if not by_content or (has_header and names_a_code(by_content[-1].name)):
         return None
     column = by_content[-1]  # logs put the time last
     why = f"{column.range_text}: in the range of Unix times in {column.time_unit}"
+    why = _time_text(column) if column.iso_range else why
     return Found(column, ("unsure: " if has_header else "") + why, {"unit": column.time_unit})
+
+
+def _time_text(column: Column) -> str:
+    if column.iso_range:
+        first, last = column.iso_range
+        return f"{first}..{last}: ISO times"
+    return f"{column.numbers[0]:.0f}..{column.numbers[-1]:.0f}: Unix times in {column.time_unit}"
 
 
 def _label(columns: list[Column], has_header: bool, notes: list[str]) -> Found | None:
     for column in (column for column in columns if role_of_name(column.name) == "label"):
+        if column.is_truth and column.missing_share == 0:
+            return Found(column, "true and false: 1 where it is true", {"values": ["true"]})
         if column.numbers and column.distinct > 1 and column.missing_share == 0:
             return _label_of(column, "")
         reason = "constant" if column.distinct < 2 else "missing in some rows" if column.numbers else "not a number"

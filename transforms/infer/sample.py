@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
+import pyarrow as pa
+
 from tfrec.errors import DataError
 
 MAX_LINES = 10_000
 MAX_BYTES = 16 << 20
-_MAGIC = {b"PAR1": "Parquet", b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"ARROW1": "Arrow"}
+_MAGIC = {
+    b"PAR1": ("Parquet", "name it .parquet"),
+    b"PK\x03\x04": ("zip", "unpack it"),
+    b"\x1f\x8b": ("gzip", "name it .gz"),
+    b"BZh": ("bzip2", "name it .bz2"),
+    b"\x28\xb5\x2f\xfd": ("Zstandard", "name it .zst"),
+    b"ARROW1": ("Arrow", "write it as Parquet"),
+}
 _ALLOWED_CONTROL = frozenset(b"\t\n\r\x0b\x0c\x1b\x85")
 
 
@@ -39,7 +49,7 @@ def read_sample(paths: Sequence[Path], max_lines: int = MAX_LINES) -> Sample:
 
     """
     share = max(2, max_lines // len(paths))
-    contents = [_first_lines(path, share) for path in paths]
+    contents = [sample_lines(path, share) for path in paths]
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
     for content in contents:
         try:
@@ -54,12 +64,18 @@ def read_sample(paths: Sequence[Path], max_lines: int = MAX_LINES) -> Sample:
         if not any(line.strip() for line in found):
             raise DataError(f"{path}: holds no rows; name a file with some")
         if found[0].lstrip().startswith(('{"', "[{", "{'")) or found[0].strip() in ("{", "["):
-            raise DataError(f"{path}: is JSON; give it as CSV, one row per line and columns with a delimiter")
+            raise DataError(f"{path}: is JSON; give it as one object per line and name it .jsonl")
         lines.append(found)
     return Sample(tuple(paths), tuple(lines), encoding)
 
 
-def _first_lines(path: Path, lines: int) -> bytes:
+def sample_lines(path: Path, lines: int) -> bytes:
+    """The first lines of a text file.
+
+    Raises:
+        DataError: it is absent, empty, binary or cut off.
+
+    """
     try:
         with _open(path) as file:
             kept = b"".join(file.readline(MAX_BYTES) for _ in range(lines))[:MAX_BYTES]
@@ -68,9 +84,9 @@ def _first_lines(path: Path, lines: int) -> bytes:
         raise DataError(f"{path}: cannot be read ({reason}); name an existing file of rows") from None
     if not kept:
         raise DataError(f"{path}: empty; there is nothing to infer from")
-    for magic, what in _MAGIC.items():
+    for magic, (what, mend) in _MAGIC.items():
         if kept.startswith(magic):
-            raise DataError(f"{path}: is a {what} file; give it as text (.csv, .csv.gz or .csv.bz2)")
+            raise DataError(f"{path}: is a {what} file; {mend}")
     control = sum(byte < 32 and byte not in _ALLOWED_CONTROL for byte in kept[: 1 << 16])
     if b"\x00" in kept or control > len(kept[: 1 << 16]) / 100:
         raise DataError(f"{path}: is binary or UTF-16; give it as UTF-8 or Latin-1 text with one row per line")
@@ -85,4 +101,6 @@ def _open(path: Path) -> BinaryIO:
         return cast(BinaryIO, gzip.open(path, "rb"))
     if path.suffix == ".bz2":
         return cast(BinaryIO, bz2.open(path, "rb"))
+    if path.suffix in (".zst", ".zstd"):
+        return cast(BinaryIO, io.BufferedReader(pa.input_stream(str(path), compression="zstd")))
     return path.open("rb")

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from tfrec.errors import DataError
+from transforms.read.opening import READ_ERRORS, open_text
 
 BLOCK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
-class Block:
-    """Some whole lines of one file; `first_line` counts from 1 and includes the header."""
+class Place:
+    """Where some rows of a file stand; `first_line` counts from 1, and a header is a line too."""
 
     file_index: int
     path: str
     first_line: int
+
+
+@dataclass(frozen=True)
+class Block(Place):
+    """Some whole lines of one file."""
+
     content: bytes
 
 
@@ -39,7 +40,7 @@ class ReadBlocks(beam.DoFn):
     def process(self, element: tuple[int, str]) -> Iterator[Block]:
         file_index, path = element
         line = 1
-        with _open(path) as file:
+        with open_text(path) as file:
             for number, content in enumerate(self._whole_lines(file, path)):
                 if number == 0:
                     content = content.removeprefix(b"\xef\xbb\xbf")
@@ -55,7 +56,7 @@ class ReadBlocks(beam.DoFn):
         while True:
             try:
                 read: bytes = file.read(self._block_bytes)
-            except (OSError, EOFError, zlib.error) as error:
+            except READ_ERRORS as error:
                 raise DataError(f"{path}: cannot be read to its end ({error}); is it cut off?") from error
             if not read:
                 break
@@ -68,15 +69,12 @@ class ReadBlocks(beam.DoFn):
             yield rest
 
 
-@contextmanager
-def _open(path: str) -> Iterator[Any]:
-    """A file, decompressed by the end of its name; Beam itself takes a compressed file that is cut off for whole."""
-    if not path.endswith((".gz", ".bz2")):
-        with FileSystems.open(path) as file:
-            yield file
-        return
-    with (
-        FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as packed,
-        gzip.GzipFile(fileobj=packed) if path.endswith(".gz") else bz2.BZ2File(packed) as file,
-    ):
-        yield file
+def first_lines(path: str, block_bytes: int) -> bytes:
+    """Whole lines from the beginning of a text file, about `block_bytes` of them; nothing where it is empty.
+
+    Raises:
+        DataError: the file cannot be read.
+
+    """
+    blocks = ReadBlocks(header=False, block_bytes=block_bytes).process((0, path))
+    return next((block.content for block in blocks), b"")

@@ -1,4 +1,7 @@
-"""Cells of a parsed column → strings, numbers or lists; what cannot be read becomes a reason to reject its row."""
+"""Cells of a parsed column → strings, numbers, times or lists; what cannot be read is a reason to reject its row.
+
+A native cell means what its text means in a CSV (see `texts`); numbers only take a shorter way.
+"""
 
 from __future__ import annotations
 
@@ -8,65 +11,42 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tfrec.schema import Timestamp
+from transforms.read.numbers import numbers
 from transforms.read.reasons import Reasons
+from transforms.read.texts import list_texts, texts, without_empty
+from transforms.read.times import times
 
-_NUMBER = r"(?i)^\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf|infinity)\s*$"
-_LARGEST = float(np.finfo(np.float32).max)  # what lies above is infinite in a record
-# Unix times outside the years 1900 to 2200 are another unit, not a time.
-_EARLIEST_MS, _LATEST_MS = -2_208_988_800_000, 7_258_118_400_000
+__all__ = ["flags", "lists", "native", "numbers", "split", "strings", "times"]
 
 
-def strings(rows: pa.Table, column: str) -> pa.Array:
+def native(rows: pa.Table, column: str) -> pa.Array:
+    """The cells in the type that the file gives them, null where missing; of a CSV strings, "" where missing."""
     return rows.column(column).combine_chunks()
 
 
-def numbers(values: pa.Array, column: str, reasons: Reasons, *, is_required: bool) -> np.ndarray:
-    """float64 [rows]; NaN where missing. Unparsable, infinite and (if required) missing values are rejected."""
-    empty = pc.equal(values, "")
-    if is_required:
-        reasons.add(empty, lambda _: f"{column} is missing")
-    readable = pc.if_else(empty, pa.scalar(None, pa.string()), values)
-    try:
-        found = pc.cast(readable, pa.float64())
-    except pa.ArrowInvalid:
-        is_number = pc.fill_null(pc.match_substring_regex(readable, _NUMBER), True)
-        reasons.add(pc.invert(is_number), lambda row: f"{column} is not a number: {values[row].as_py()!r}")
-        trimmed = pc.utf8_trim_whitespace(pc.if_else(is_number, readable, pa.scalar(None, pa.string())))
-        found = pc.cast(trimmed, pa.float64())
-    finite = pc.fill_null(pc.less_equal(pc.abs(found), _LARGEST), True)  # NaN is not less either
-    reasons.add(pc.invert(finite), lambda row: f"{column} is not a finite number: {values[row].as_py()!r}")
-    usable = pc.if_else(finite, found, pa.scalar(None, pa.float64()))
-    return pc.fill_null(usable, float("nan")).to_numpy(zero_copy_only=False)
+def strings(rows: pa.Table, column: str) -> pa.Array:
+    """Texts [rows]; "" where missing."""
+    return texts(native(rows, column))
 
 
-def times(rows: pa.Table, timestamp: Timestamp, reasons: Reasons) -> np.ndarray:
-    """int64 [rows], Unix time in ms; 0 where the row is rejected."""
-    column, unit = timestamp.column, timestamp.unit
-    found = numbers(strings(rows, column), column, reasons, is_required=True)
-    found = np.nan_to_num(found * timestamp.milliseconds)
-    outside = (found < _EARLIEST_MS) | (found > _LATEST_MS)
-    reasons.add(outside, lambda _: f"{column} is not a Unix time in {unit}; set timestamp.unit to s, ms or us")
-    return np.where(outside, 0, found).astype(np.int64)
+def lists(rows: pa.Table, column: str) -> pa.Array:
+    """list<string> [rows] without empty and null elements; one element where the cell is no list."""
+    return list_texts(native(rows, column))
 
 
 def split(values: pa.Array, separator: str) -> pa.Array:
     """list<string>; empty parts are left out."""
     parts = pc.split_pattern(values, separator)
-    flat = parts.flatten()
-    keep = pc.not_equal(flat, "").to_numpy(zero_copy_only=False)
-    before = np.concatenate([[0], np.cumsum(keep)])
-    offsets = before[parts.offsets.to_numpy()]
-    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), flat.filter(pa.array(keep)))
+    return without_empty(parts.flatten(), parts.offsets.to_numpy())
 
 
 def flags(rows: pa.Table, columns: tuple[str, ...], reasons: Reasons) -> pa.Array:
-    """list<string> of the names of the columns that are 1."""
+    """list<string> of the names of the columns that are 1 or true."""
     is_set = np.zeros((rows.num_rows, len(columns)), dtype=bool)
     for position, flag in enumerate(columns):
         values = strings(rows, flag)
-        is_set[:, position] = pc.equal(values, "1").to_numpy(zero_copy_only=False)
-        bad = pc.invert(pc.is_in(values, pa.array(["0", "1", ""])))
+        is_set[:, position] = pc.is_in(values, pa.array(["1", "true"])).to_numpy(zero_copy_only=False)
+        bad = pc.invert(pc.is_in(values, pa.array(["0", "1", "false", "true", ""])))
         reasons.add(bad, partial(_not_a_flag, flag, values))
     offsets = np.concatenate([[0], np.cumsum(is_set.sum(axis=1))]).astype(np.int32)
     names = pa.array(columns, pa.string()).take(pa.array(np.nonzero(is_set)[1]))

@@ -1,82 +1,67 @@
-"""Which files a table consists of, and which columns they have. Runs before the pipeline, so errors come early."""
+"""Which files a table consists of, and whether they have what is asked. Runs before the pipeline: errors come early."""
 
 from __future__ import annotations
 
-import csv
-import io
-from dataclasses import dataclass
-
-from apache_beam.io.filesystems import FileSystems
-
 from tfrec.errors import ConfigError, DataError, did_you_mean
+from tfrec.schema import CategoricalFeature
 from transforms import storage
 from transforms.dataset_config import DatasetConfig, TableConfig, TableName, source_columns
+from transforms.read.columns import columns_of, file_without
+from transforms.read.sources import InputSource, InputTable
 
 TABLES: tuple[TableName, ...] = ("events", "users", "items")
 
 
-@dataclass(frozen=True)
-class InputTable:
-    """A table of the log, found and looked into."""
-
-    name: TableName
-    config: TableConfig
-    paths: tuple[str, ...]
-    size_bytes: int
-    columns: tuple[str, ...]
-
-
 def find_tables(config: DatasetConfig, input_dir: str) -> dict[TableName, InputTable]:
-    """Match the file patterns and read the headers.
+    """Match the file patterns and look which columns there are.
 
     Raises:
-        DataError: a pattern matches nothing, all event files are empty, or headers differ between files.
-        ConfigError: a feature names a column that no table has.
+        DataError: a pattern matches nothing, all event files are empty or not of their format, or headers differ
+            between files.
+        ConfigError: a feature names a column that no table has, or a file belongs to two parts of the events.
 
     """
     found: dict[TableName, InputTable] = {}
     for name in TABLES:
-        table = config.table(name)
-        if table is None:
+        parts = config.parts(name)
+        if not parts:
             continue
-        files = []
-        for pattern in table.files:
-            matches = storage.list_files(storage.join(input_dir, pattern))
-            if not matches:
-                raise DataError(
-                    f"{name}: no file matches {pattern!r} in {input_dir}; check --input-dir and {name}.files"
-                )
-            files += matches
-        sizes = {file.path: file.size_in_bytes for file in files}  # a file may match several patterns
-        paths, size = tuple(sizes), sum(sizes.values())
-        if name == "events" and size == 0:
-            raise DataError(f"events: {', '.join(paths)}: empty; there is nothing to learn from")
-        found[name] = InputTable(name, table, paths, size, _columns(name, table, paths))
+        if name != "events" and parts[0].split is not None:
+            raise ConfigError(f"{name}: has 'split'; only events belong to a split: drop it")
+        sizes: dict[str, int] = {}
+        matched = []
+        for part in parts:
+            files = _matching(name, part, input_dir)
+            for path in files:
+                if path in sizes:
+                    raise ConfigError(f"{name}: {path} belongs to two parts of the list; name it in one")
+            sizes |= files
+            matched.append((part, tuple(files)))
+        if name == "events" and sum(sizes.values()) == 0:
+            raise DataError(f"events: {', '.join(sizes)}: empty; there is nothing to learn from")
+        found[name] = InputTable(name, _sources(name, matched), sum(sizes.values()))
     _check_columns(config, found)
     return found
 
 
-def _columns(name: str, table: TableConfig, paths: tuple[str, ...]) -> tuple[str, ...]:
-    if table.columns is not None:
-        return table.columns
-    headers = {path: _header(table, path) for path in paths}
-    first = headers[paths[0]]
-    for path, header in headers.items():
-        if header != first:
-            raise DataError(f"{path}: its header {list(header)} differs from that of {paths[0]}: {list(first)}")
-    if len(set(first)) < len(first):
-        raise DataError(f"{paths[0]}: the header of {name} names a column twice: {list(first)}")
-    return first
+def _matching(name: str, part: TableConfig, input_dir: str) -> dict[str, int]:
+    """Sizes of the files by path; a file may match several patterns."""
+    files: dict[str, int] = {}
+    for pattern in part.files:
+        matches = storage.list_files(storage.join(input_dir, pattern))
+        if not matches:
+            raise DataError(f"{name}: no file matches {pattern!r} in {input_dir}; check --input-dir and {name}.files")
+        files |= {match.path: match.size_in_bytes for match in matches}
+    return files
 
 
-def _header(table: TableConfig, path: str) -> tuple[str, ...]:
-    with FileSystems.open(path) as file:
-        line = file.readline().decode(table.encoding, errors="replace").removeprefix("\ufeff").rstrip("\r\n")
-    if not line:
-        raise DataError(f"{path}: empty; expected a header line")
-    if table.quote is None:
-        return tuple(line.split(table.delimiter))
-    return tuple(next(csv.reader(io.StringIO(line), delimiter=table.delimiter, quotechar=table.quote)))
+def _sources(name: str, matched: list[tuple[TableConfig, tuple[str, ...]]]) -> tuple[InputSource, ...]:
+    sources: list[InputSource] = []
+    first_index = 0
+    for part, paths in matched:
+        sources.append(InputSource(part, paths, columns_of(name, part, paths), first_index))
+        first_index += len(paths)
+    return tuple(sources)
 
 
 def source_table(config: DatasetConfig, tables: dict[TableName, InputTable], feature: str) -> TableName:
@@ -99,16 +84,57 @@ def _check_columns(config: DatasetConfig, tables: dict[TableName, InputTable]) -
         ("users", user_column, "the id that events are joined by"),
         ("items", item_column, "the id that events are joined by"),
     ]
-    if config.label is not None:
-        needed.append(("events", config.label.column, "the label"))
-    if config.timestamp is not None:
-        needed.append(("events", config.timestamp.column, "the timestamp"))
+    signals = _signal_columns(config)
+    needed += [("events", column, f"the {what}") for column, what in signals.items()]
     for name, feature in config.features.items():
         needed += [
             (source_table(config, tables, name), column, f"feature {name!r}")
             for column in source_columns(name, feature)
         ]
     for table, column, what in needed:
-        if table in tables and column not in tables[table].columns:
-            near = did_you_mean(column, [known for found in tables.values() for known in found.columns])
-            raise ConfigError(f"{table} have no column {column!r} for {what}{near}")
+        if table in tables:
+            _check_column(tables, table, column, what)
+    _check_lists(config, tables, signals)
+
+
+def _signal_columns(config: DatasetConfig) -> dict[str, str]:
+    """Columns of the events that are read for more than features → what for."""
+    found: dict[str, str] = {}
+    for what in ("label", "weight", "propensity", "request", "timestamp"):
+        part = getattr(config, what)
+        if part is not None:
+            found |= dict.fromkeys(getattr(part, "columns", None) or (part.column,), what)
+    return found
+
+
+def _check_column(tables: dict[TableName, InputTable], table: TableName, column: str, what: str) -> None:
+    """Refuse a column that some file of the table lacks."""
+    for source in tables[table].sources:
+        if column in source.columns:
+            continue
+        near = did_you_mean(column, {known for found in tables.values() for known in found.columns})
+        where = f"{table} have"
+        if len(tables[table].sources) > 1 or (source.config.format == "parquet" and len(source.paths) > 1):
+            where = f"{table}: {file_without(source.config, source.paths, column)} has"
+        if source.config.format != "jsonl":
+            raise ConfigError(f"{where} no column {column!r} for {what}{near}")
+        rare = "a key that few rows have is named in 'columns'"
+        raise ConfigError(f"{where} no key {column!r} in the first rows for {what}{near} ({rare})")
+
+
+def _check_lists(config: DatasetConfig, tables: dict[TableName, InputTable], signals: dict[str, str]) -> None:
+    """Lists stand in JSONL and Parquet; and a column is read as lists by all of its features, or by none."""
+    read: dict[tuple[TableName, str], tuple[str, bool]] = {
+        ("events", column): (what, False) for column, what in signals.items()
+    }
+    for name, feature in config.features.items():
+        is_list = isinstance(feature, CategoricalFeature) and feature.list
+        table = source_table(config, tables, name)
+        if is_list and any(source.config.format == "csv" for source in tables[table].sources):
+            raise ConfigError(
+                f"feature {name!r}: 'list: true' reads JSONL or Parquet, {table} are CSV; use 'separator'"
+            )
+        for column in source_columns(name, feature):
+            other, is_other_list = read.setdefault((table, column), (name, is_list))
+            if is_list != is_other_list:
+                raise ConfigError(f"{other!r} and {name!r}: one reads {column!r} as a list, one does not; drop one")

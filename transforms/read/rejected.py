@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+FILE_INDEX_SHIFT = 40  # a row's place in the log: file index · 2⁴⁰ + line
 MAX_TEXT = 500  # characters of a rejected row that are kept
 
 
@@ -22,3 +24,13 @@ class RejectedRow:
         row = asdict(self)
         row["text"] = self.text[:MAX_TEXT]
         return json.dumps(row, ensure_ascii=False, sort_keys=True)
+
+
+def rejected_of(
+    table: str, paths: Sequence[str], sources: Sequence[int], reason: str, texts: Sequence[str]
+) -> list[RejectedRow]:
+    """Rows found unusable after they were read, by their place in the log: file index · 2⁴⁰ + line."""
+    return [
+        RejectedRow(table, paths[source >> FILE_INDEX_SHIFT], source & ((1 << FILE_INDEX_SHIFT) - 1), reason, text)
+        for source, text in zip(sources, texts, strict=True)
+    ]

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tfrec.schema import EVENT_TIME_MS, LABEL, CategoricalFeature, Feature, NumericFeature, SequenceFeature
+from tfrec.schema import CategoricalFeature, Feature, NumericFeature, TextFeature
 from transforms.dataset_config import DatasetConfig, TableName, source_columns
+from transforms.filters import TimeLimits
 from transforms.read import cells
-from transforms.read.blocks import Block
+from transforms.read.blocks import Place
 from transforms.read.csv_rows import LINE
-from transforms.read.files import InputTable, source_table
+from transforms.read.files import source_table
 from transforms.read.reasons import Reasons
-from transforms.read.rejected import RejectedRow
+from transforms.read.rejected import FILE_INDEX_SHIFT, RejectedRow
+from transforms.read.signals import EventSignals
+from transforms.read.sources import InputTable
+from transforms.read.wanted import Wanted
 
 SOURCE = "__source__"  # int64: file index · 2⁴⁰ + line; orders rows as they stand in the log, and is unique
-FILE_INDEX_SHIFT = 40
 
 
 class TypedRows:
     """Converts parsed blocks of one table."""
 
-    def __init__(self, config: DatasetConfig, tables: dict[TableName, InputTable], name: TableName) -> None:
+    def __init__(
+        self,
+        config: DatasetConfig,
+        tables: dict[TableName, InputTable],
+        name: TableName,
+        limits: TimeLimits = TimeLimits(),  # noqa: B008  (frozen)
+    ) -> None:
         schema = config.schema_of()
         self._name = name
         self._config = config
@@ -38,10 +48,11 @@ class TypedRows:
             feature_name: feature
             for feature_name, feature in config.features.items()
             if feature_name not in self._keys
-            and not isinstance(feature, SequenceFeature)
+            and source_columns(feature_name, feature)
             and source_table(config, tables, feature_name) == name
             and not (isinstance(feature, CategoricalFeature) and feature.id)
         }
+        self._signals = EventSignals(schema, limits) if name == "events" else None
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -53,13 +64,26 @@ class TypedRows:
         """Columns of the file that are needed."""
         named = [source_columns(key, self._config.features[key])[0] for key in self._keys]
         named += [column for name, feature in self._features.items() for column in source_columns(name, feature)]
-        if self._name == "events":
-            named += [self._config.label.column] if self._config.label else []
-            named += [self._config.timestamp.column] if self._config.timestamp else []
+        named += self._signals.columns if self._signals else ()
         return tuple(dict.fromkeys(named))
 
-    def convert(self, block: Block, rows: pa.Table) -> tuple[pa.Table, list[RejectedRow]]:
-        """Return typed rows (features, `__source__`; events also label and time), and the rejected ones."""
+    @property
+    def wanted(self) -> Wanted:
+        """What the parsers must know of the needed columns."""
+        columns = self.wanted_columns
+        read = {name: source_columns(name, feature) for name, feature in self._features.items()}
+        lists = {column for name in read if _is_list(self._features[name]) for column in read[name]}
+        texts = {column for name in read if isinstance(self._features[name], TextFeature) for column in read[name]}
+        tokens = {column for name in read if not isinstance(self._features[name], TextFeature) for column in read[name]}
+        if self._signals is not None:
+            tokens |= set(self._signals.columns)
+        return Wanted(columns, frozenset(lists), frozenset(texts - tokens))
+
+    def convert(self, block: Place, rows: pa.Table) -> tuple[pa.Table, list[RejectedRow], Counter[str]]:
+        """Return typed rows, the rejected ones, and how many are left out for which reason.
+
+        Typed rows have the features and `__source__`; events also label, time and what else the schema asks for.
+        """
         reasons = Reasons(rows.num_rows)
         columns: dict[str, pa.Array] = {}
         for key in self._keys:
@@ -68,46 +92,39 @@ class TypedRows:
             reasons.add(pc.equal(columns[key], ""), partial(_is_empty, column))
         for name, feature in self._features.items():
             columns[name] = self._feature(rows, name, feature, reasons)
-        if self._name == "events":
-            self._add_label_and_time(rows, columns, reasons)
+        if self._signals is not None:
+            self._signals.add(rows, columns, reasons)
         columns[SOURCE] = pc.add(rows.column(LINE).combine_chunks(), block.file_index << FILE_INDEX_SHIFT)
         table = pa.table(columns)
         if not reasons.any():
-            return table, []
+            return table, [], Counter()
         lines = rows.column(LINE).to_numpy()
         texts = rows.drop_columns([LINE])
         rejected = [
             RejectedRow(self._name, block.path, int(lines[row]), reason, _text(texts, row))
             for row, reason in reasons.found()
         ]
-        return table.filter(pa.array(~reasons.mask)), rejected
-
-    def _add_label_and_time(self, rows: pa.Table, columns: dict[str, pa.Array], reasons: Reasons) -> None:
-        if self._config.label is not None:
-            column = self._config.label.column
-            values = cells.numbers(cells.strings(rows, column), column, reasons, is_required=True)
-            if self._config.label.threshold is not None:
-                values = (values >= self._config.label.threshold).astype(np.float64)
-        else:
-            values = np.ones(rows.num_rows)  # an event without a label is an interaction that took place
-        columns[LABEL] = pa.array(values.astype(np.float32))
-        if self._config.timestamp is None:
-            columns[EVENT_TIME_MS] = pa.array(np.zeros(rows.num_rows, np.int64))
-            return
-        columns[EVENT_TIME_MS] = pa.array(cells.times(rows, self._config.timestamp, reasons))
+        used, left_out = reasons.used()
+        return table.filter(pa.array(used)), rejected, left_out
 
     def _feature(self, rows: pa.Table, name: str, feature: Feature, reasons: Reasons) -> pa.Array:
         if isinstance(feature, NumericFeature):
             column = source_columns(name, feature)[0]
             return pa.array(
-                cells.numbers(cells.strings(rows, column), column, reasons, is_required=False).astype(np.float32)
+                cells.numbers(cells.native(rows, column), column, reasons, is_required=False).astype(np.float32)
             )
         if isinstance(feature, CategoricalFeature) and feature.flags is not None:
             return cells.flags(rows, feature.flags, reasons)
+        if _is_list(feature):
+            return cells.lists(rows, source_columns(name, feature)[0])
         values = cells.strings(rows, source_columns(name, feature)[0])
         if isinstance(feature, CategoricalFeature) and feature.separator is not None:
             return cells.split(values, feature.separator)
         return values
+
+
+def _is_list(feature: Feature) -> bool:
+    return isinstance(feature, CategoricalFeature) and feature.list
 
 
 def _is_empty(column: str, _: int) -> str:
@@ -115,4 +132,5 @@ def _is_empty(column: str, _: int) -> str:
 
 
 def _text(rows: pa.Table, row: int) -> str:
-    return " | ".join(str(rows.column(name)[row].as_py()) for name in rows.column_names)
+    cells_of_row = (rows.column(name)[row].as_py() for name in rows.column_names)
+    return " | ".join("" if cell is None else str(cell) for cell in cells_of_row)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from tfrec.feature_transform import NumericAnalysis
 from tfrec.schema import CategoricalFeature, NumericFeature
-from transforms.steps.counts import COUNT, TRAIN_COUNT, VALUE, vocabulary, weighted_quantiles
+from transforms.steps.counts import COUNT, TRAIN_COUNT, VALUE, continued, vocabulary, weighted_quantiles
 
 MAX_POINTS = 256  # of the distribution of a numeric feature
 HASH_BINS = 64  # of the token distribution of a feature without a vocabulary
@@ -34,17 +34,22 @@ class NumericSummary:
     statistics: dict[str, object]
 
 
-def summarise_categorical(feature: CategoricalFeature, counts: pa.Table, train_rows: int) -> CategoricalSummary:
-    """Vocabulary and shares of a feature from its counts."""
+def summarise_categorical(
+    feature: CategoricalFeature, counts: pa.Table, train_rows: int, known: pa.Array | None = None
+) -> CategoricalSummary:
+    """Vocabulary and shares of a feature from its counts; the vocabulary goes on from the `known` one."""
     if feature.hash_buckets is not None:
         tokens = counts.select([VALUE, TRAIN_COUNT]).slice(0, 0)
     else:
         default = "" if feature.multivalued else feature.default  # an empty list has no element to put it in
         tokens = vocabulary(counts, feature.min_count, feature.max_size, default)
+        if known is not None:
+            tokens = continued(known, vocabulary(counts, 1, None, default), feature.min_count, feature.max_size)
     train = counts.column(TRAIN_COUNT).to_numpy()
     is_missing = pc.equal(counts.column(VALUE), "").to_numpy()
     values = int(train[~is_missing].sum())
-    in_vocabulary = int(pc.sum(tokens.column(TRAIN_COUNT)).as_py() or 0)
+    is_token = pc.is_in(counts.column(VALUE), value_set=tokens.column(VALUE).combine_chunks()).to_numpy()
+    in_vocabulary = int(train[is_token].sum())
     missing = int(train[is_missing].sum())
     statistics: dict[str, object] = {
         "distinct": int((train[~is_missing] > 0).sum()),

@@ -7,6 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import tensorflow as tf
+
+from tfrec.feature_transform.tokens import tokenize
+from tfrec.schema import Feature, TextFeature
 
 VALUE, TRAIN_COUNT, COUNT = "value", "train_count", "count"
 
@@ -15,7 +19,7 @@ def count_values(column: pa.ChunkedArray, train_weight: np.ndarray, weight: np.n
     """Distinct values of a column with their weight in the training split and in all.
 
     Args:
-        column: strings, floats (NaN is missing) or lists of strings. [rows]
+        column: strings, plain or as a dictionary, floats (NaN is missing) or lists of strings. [rows]
         train_weight: int64 [rows], 0 for rows outside the training split.
         weight: int64 [rows].
 
@@ -32,8 +36,30 @@ def count_values(column: pa.ChunkedArray, train_weight: np.ndarray, weight: np.n
         weight = np.concatenate([np.repeat(weight, lengths), weight[is_empty]])
         missing = pa.array([""] * int(is_empty.sum()), values.type.value_type)
         values = pa.concat_arrays([values.flatten(), missing])
+    if pa.types.is_dictionary(values.type):
+        return _count_dictionary(values, train_weight, weight)
     table = pa.table({VALUE: values, TRAIN_COUNT: train_weight.astype(np.int64), COUNT: weight.astype(np.int64)})
     return merge_counts([table])
+
+
+def _count_dictionary(values: pa.DictionaryArray, train_weight: np.ndarray, weight: np.ndarray) -> pa.Table:
+    codes, size = values.indices.to_numpy(), len(values.dictionary)
+    occurs = pa.array(np.bincount(codes, minlength=size) > 0)
+    sums = [np.bincount(codes, weights=w, minlength=size).astype(np.int64) for w in (train_weight, weight)]
+    table = pa.table({VALUE: values.dictionary, TRAIN_COUNT: sums[0], COUNT: sums[1]})
+    return table.filter(occurs).sort_by(VALUE).combine_chunks()
+
+
+def count_feature(feature: Feature, column: pa.ChunkedArray, train_weight: np.ndarray, weight: np.ndarray) -> pa.Table:
+    """`count_values` of what is encoded: of a text with tokens its words, where those of an empty one are one ""."""
+    counts = count_values(column, train_weight, weight)
+    if not isinstance(feature, TextFeature) or feature.tokens is None:
+        return counts
+    texts = pc.fill_null(counts.column(VALUE).cast(pa.string()), "").to_numpy()
+    words = tokenize(tf.constant(texts, tf.string, shape=[len(texts)]), feature.tokens.max_tokens)
+    flat = pa.array(words.flat_values.numpy(), pa.binary()).cast(pa.string())
+    lists = pa.ListArray.from_arrays(pa.array(words.row_splits.numpy(), pa.int32()), flat)
+    return count_values(lists, *(counts.column(name).to_numpy() for name in (TRAIN_COUNT, COUNT)))
 
 
 def merge_counts(tables: Iterable[pa.Table]) -> pa.Table:
@@ -56,6 +82,35 @@ def vocabulary(counts: pa.Table, min_count: int, max_size: int | None, default: 
         counts = merge_counts([counts.set_column(0, VALUE, values)])
     keep = pc.and_(pc.not_equal(counts.column(VALUE), ""), pc.greater_equal(counts.column(TRAIN_COUNT), min_count))
     return by_frequency(counts.filter(keep)).slice(0, max_size).select([VALUE, TRAIN_COUNT])
+
+
+def continued(known: pa.Array, found: pa.Table, min_count: int, max_size: int | None) -> pa.Table:
+    """A vocabulary that goes on from an earlier one: its tokens keep their place, new ones follow.
+
+    Args:
+        known: tokens of the earlier vocabulary.
+        found: all tokens of this run's training split with their counts, most frequent first.
+        min_count: of a new token in this run.
+        max_size: of the whole; tokens that are known stay in any case.
+
+    Returns:
+        `value`, and `train_count` of this run alone.
+
+    """
+    at = pc.index_in(known, value_set=found.column(VALUE).combine_chunks())
+    again = pc.fill_null(found.column(TRAIN_COUNT).combine_chunks().take(at), 0)
+    is_new = pc.invert(pc.is_in(found.column(VALUE), value_set=known))
+    new = found.filter(pc.and_(is_new, pc.greater_equal(found.column(TRAIN_COUNT), min_count)))
+    if max_size is not None:
+        new = new.slice(0, max(0, max_size - len(known)))
+    return pa.concat_tables([pa.table({VALUE: known, TRAIN_COUNT: again}), new]).combine_chunks()
+
+
+def distinct_in_order(columns: Iterable[pa.Array | pa.ChunkedArray]) -> pa.Array:
+    """The strings of several columns, each once, where it first stands."""
+    arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
+    whole = pa.concat_arrays([array.cast(pa.string()) for array in arrays])
+    return whole.dictionary_encode().dictionary
 
 
 def weighted_quantiles(values: np.ndarray, weights: np.ndarray, shares: Sequence[float]) -> np.ndarray:

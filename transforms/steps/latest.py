@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tfrec.schema import EVENT_TIME_MS
 from transforms.read.typed import SOURCE
+from transforms.steps.tokens import codes_of
 
 IS_TRAIN = "__is_train__"
 
@@ -23,16 +23,8 @@ def latest_per_key(tables: Iterable[pa.Table], key: str) -> pa.Table:
 
     """
     rows = pa.concat_tables(list(tables)).combine_chunks()
-    order = pc.sort_indices(
-        rows,
-        sort_keys=[
-            (key, "ascending"),
-            (IS_TRAIN, "ascending"),
-            (EVENT_TIME_MS, "ascending"),
-            (SOURCE, "ascending"),
-        ],
-    )
-    rows = rows.take(order).combine_chunks()
-    codes = rows.column(key).combine_chunks().dictionary_encode().indices.to_numpy()
-    is_last = np.append(np.diff(codes) != 0, True) if len(codes) else np.zeros(0, bool)
-    return rows.filter(pa.array(is_last))
+    codes = codes_of(rows.column(key))
+    order = np.lexsort([rows.column(name).to_numpy() for name in (SOURCE, EVENT_TIME_MS, IS_TRAIN)] + [codes])
+    ordered = codes[order]
+    is_last = np.append(np.diff(ordered) != 0, True) if len(ordered) else np.zeros(0, bool)
+    return rows.take(pa.array(order[is_last]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 
 
 def mix64(values: np.ndarray, seed: int) -> np.ndarray:
@@ -14,3 +15,25 @@ def mix64(values: np.ndarray, seed: int) -> np.ndarray:
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return x ^ (x >> np.uint64(31))
+
+
+def hash_tokens(tokens: pa.Array, seed: int = 0) -> np.ndarray:
+    """uint64 [len(tokens)]: FNV-1a (Fowler, Noll, Vo) of each string's UTF-8 bytes, then `mix64`.
+
+    All strings take a step together, byte by byte, so the cost is that of the longest: ids are short.
+    """
+    binary = tokens.cast(pa.large_binary())
+    ends = np.frombuffer(binary.buffers()[1], np.int64)[binary.offset : binary.offset + len(binary) + 1]
+    data = binary.buffers()[2]
+    content = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+    starts, lengths = ends[:-1], np.diff(ends)
+    order = np.argsort(-lengths, kind="stable")  # those that have a byte left stand in front
+    starts, sorted_lengths = starts[order], lengths[order]
+    found = np.full(len(order), 0xCBF29CE484222325, np.uint64)
+    with np.errstate(over="ignore"):
+        for position in range(int(sorted_lengths[0]) if len(order) else 0):
+            count = int(np.searchsorted(-sorted_lengths, -position, side="left"))
+            found[:count] = (found[:count] ^ content[starts[:count] + position]) * np.uint64(0x100000001B3)
+    hashes = np.empty(len(order), np.uint64)
+    hashes[order] = found
+    return mix64(hashes.view(np.int64), seed)
