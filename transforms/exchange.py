@@ -43,11 +43,9 @@ class Sender:
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / uuid.uuid4().hex  # a repeated attempt writes another file
         sent: list[tuple[Any, Sent]] = []
-        with path.open("wb") as file:
+        with pa.OSFile(str(path), "wb") as file:
             for key, table in portions.items():
-                content = storage.table_buffer(table)
-                sent.append((key, (str(path), file.tell(), len(content))))
-                file.write(content)
+                sent.append((key, (str(path), *storage.append_table(file, table))))
         yield from sent
 
 
@@ -59,10 +57,7 @@ def tables_of(sent: Iterable[Sent]) -> list[pa.Table]:
 def _read(sent: Sent) -> pa.Table:
     if isinstance(sent, bytes):
         return storage.table_of(sent)
-    path, offset, length = sent
-    with open(path, "rb") as file:
-        file.seek(offset)
-        return storage.table_of(file.read(length))
+    return storage.read_appended(*sent)
 
 
 def by_key(table: pa.Table, keys: np.ndarray, names: Callable[[int], Any] = int) -> Portions:
@@ -79,6 +74,8 @@ def by_key(table: pa.Table, keys: np.ndarray, names: Callable[[int], Any] = int)
     found = np.unique(keys)
     if len(found) == 1:
         return {names(int(found[0])): table}
+    if keys.max() < 1 << 16:
+        keys = keys.astype(np.uint16)  # sorted by radix, not by comparison
     taken = table.take(pa.array(np.argsort(keys, kind="stable"))).combine_chunks()
     counts = np.bincount(keys)[found]
     starts = np.cumsum(counts) - counts

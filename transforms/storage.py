@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 from apache_beam.io.filesystem import CompressionTypes
@@ -21,16 +23,23 @@ def absolute(path: str) -> str:
     return path if "://" in path else str(Path(path).absolute())
 
 
-def write_bytes(path: str, content: bytes | pa.Buffer) -> None:
-    """Write a whole file; a reader sees all of it or nothing, also when a worker is run twice."""
+@contextmanager
+def create(path: str) -> Iterator[BinaryIO]:
+    """A new file; a reader sees all of it or nothing, also when a worker is run twice."""
     parent, _ = FileSystems.split(path)
     make_directory(parent)
     temporary = f"{path}.{uuid.uuid4().hex}.tmp"
     with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        file.write(content)
+        yield file
     if FileSystems.exists(path):
         FileSystems.delete([path])
     FileSystems.rename([temporary], [path])
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Write a whole file."""
+    with create(path) as file:
+        file.write(content)
 
 
 def read_bytes(path: str) -> bytes:
@@ -41,7 +50,8 @@ def read_bytes(path: str) -> bytes:
 
 def write_table(path: str, table: pa.Table) -> None:
     """Write an Arrow table as an IPC file."""
-    write_bytes(path, table_buffer(table))
+    with create(path) as file, pa.ipc.new_file(pa.PythonFile(file), table.schema) as writer:
+        writer.write_table(table)
 
 
 def read_table(path: str) -> pa.Table:
@@ -50,20 +60,30 @@ def read_table(path: str) -> pa.Table:
     return table_of(read_bytes(path))
 
 
-def table_buffer(table: pa.Table) -> pa.Buffer:
-    """The table as an Arrow IPC file in memory."""
+def table_bytes(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue()
-
-
-def table_bytes(table: pa.Table) -> bytes:
-    return table_buffer(table).to_pybytes()
+    return sink.getvalue().to_pybytes()
 
 
 def table_of(content: bytes) -> pa.Table:
     return pa.ipc.open_file(pa.BufferReader(content)).read_all()
+
+
+def append_table(sink: pa.NativeFile, table: pa.Table) -> tuple[int, int]:
+    """Write a table behind others into one local file; returns where it begins and how long it is."""
+    offset = sink.tell()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return offset, sink.tell() - offset
+
+
+def read_appended(path: str, offset: int, length: int) -> pa.Table:
+    """A table that `append_table` wrote."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return pa.ipc.open_stream(pa.py_buffer(file.read(length))).read_all()
 
 
 def make_directory(path: str) -> None:

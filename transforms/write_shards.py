@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -11,7 +11,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from tfrec.codec import frame_records, pack_rows
+from tfrec.codec import frame_batches, pack_rows
 from tfrec.dataset import directory
 from tfrec.dataset.directory import part_name
 from tfrec.schema import SPLITS, USER_INDEX
@@ -47,10 +47,20 @@ def with_raw_users(rows: pa.Table, plan: EncodePlan) -> pa.Table:
 
 def write_records(plan: EncodePlan, part: str, shard: int, rows: pa.Table) -> dict[str, Any]:
     """Write one file whole and return its entry for the manifest."""
-    content = frame_records(pack_rows(rows, plan.rows_per_record if part in SPLITS else 1))
-    if plan.is_compressed:
-        content = gzip.compress(content, compresslevel=1, mtime=0)  # no clock in the bytes
     name = part_name(shard, plan.shards[part], is_compressed=plan.is_compressed)
-    storage.write_bytes(storage.join(plan.output, part, name), content)
-    digest = hashlib.sha256(content).hexdigest()
-    return {"part": part, "name": name, "records": rows.num_rows, "bytes": len(content), "sha256": digest}
+    content = (flat.data for flat in frame_batches(pack_rows(rows, plan.rows_per_record if part in SPLITS else 1)))
+    size, digest = 0, hashlib.sha256()
+    with storage.create(storage.join(plan.output, part, name)) as file:
+        for piece in _compressed(content) if plan.is_compressed else content:
+            file.write(piece)
+            digest.update(piece)
+            size += len(piece)
+    return {"part": part, "name": name, "records": rows.num_rows, "bytes": size, "sha256": digest.hexdigest()}
+
+
+def _compressed(content: Iterable[memoryview]) -> Iterator[bytes]:
+    """The pieces of a gzip file: zlib writes no clock into its header, so the same rows are the same bytes."""
+    packer = zlib.compressobj(level=1, wbits=16 + zlib.MAX_WBITS)
+    for piece in content:
+        yield packer.compress(piece)
+    yield packer.flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Iterator
 from typing import Any
 
 import crc32c
@@ -26,11 +26,14 @@ def frame_records(table: pa.Table) -> bytes:
         SchemaError: a column has a type, or a value, that a tf.train.Example cannot hold.
 
     """
-    content = io.BytesIO()  # its buffer grows in place and is handed out without a copy
+    return b"".join(flat.data for flat in frame_batches(table))
+
+
+def frame_batches(table: pa.Table) -> Iterator[Bytes]:
+    """`frame_records` piece by piece, a few megabytes each: no file is ever whole in memory."""
     for flat, offsets in encode_batches(table, head=HEAD_BYTES, tail=TAIL_BYTES):
         _fill_frames(flat, offsets)
-        content.write(flat.data)
-    return content.getvalue()
+        yield flat
 
 
 def _fill_frames(flat: Bytes, offsets: Ints) -> None:

@@ -70,7 +70,9 @@ class CsvParser:
     def _clean(self, block: Block, rejected: list[RejectedRow]) -> tuple[bytes, np.ndarray]:
         """UTF-8 lines that Arrow can take one row each, and their line numbers; the rest goes to `rejected`."""
         # The file's last line may end with the first half of a line end.
-        content = block.content.replace(b"\r\n", b"\n").removesuffix(b"\r")
+        content = block.content
+        if b"\r" in content:
+            content = content.replace(b"\r\n", b"\n").removesuffix(b"\r")
         if not content:
             return content, np.zeros(0, dtype=np.int64)
         if self._table.encoding == "latin-1":
