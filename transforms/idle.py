@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tfrec.schema import EVENT_COUNT, EVENT_TIME_MS, USER_INDEX, SequenceFeature
+from tfrec.schema import EVENT_COUNT, EVENT_TIME_MS, USER_INDEX, Feature, NumericFeature, SequenceFeature
 from transforms import layout, storage
 from transforms.base.users import all_base_users
 from transforms.encode_plan import EncodePlan, portions_of
@@ -52,4 +52,13 @@ def idle_users(users: pa.Table, index: np.ndarray, plan: EncodePlan) -> pa.Table
                 columns[name] = past.column(name).combine_chunks().take(rows)
         elif name in users.column_names and name in plan.schema.encoded:
             columns[name] = users.column(name)
+            if past is not None and raw_name(name) not in users.column_names and not _is_count(feature):
+                # What stood in the events alone is known as it was encoded then.
+                known = past.column(name).combine_chunks().take(rows)
+                now = users.column(name).combine_chunks()
+                columns[name] = pc.if_else(known.is_valid(), known.cast(now.type), now)
     return pa.table(columns)
+
+
+def _is_count(feature: Feature) -> bool:
+    return isinstance(feature, NumericFeature) and feature.so_far is not None

@@ -15,9 +15,10 @@ from tfrec.errors import DataError
 from tfrec.schema import NumericFeature, Temporal
 from transforms import layout, storage
 from transforms.accounting import add_left_out, check_rows, check_times
-from transforms.analysis import Analysis, Source
+from transforms.analysis import Analysis
 from transforms.base.load import BaseDataset
 from transforms.base.users import save_base_users
+from transforms.catalogue import Source
 from transforms.core import leave_core
 from transforms.count import build_count
 from transforms.cuts import build_count_times

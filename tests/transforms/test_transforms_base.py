@@ -30,6 +30,8 @@ features:
   tags: {role: item, kind: categorical, separator: "|", max_values: 3}
   popularity: {role: item, kind: numeric, so_far: item_events, standardize: false}
   device: {role: context, kind: categorical}
+  mood: {role: user, kind: categorical}
+  shelf: {role: item, kind: categorical}
   price: {role: context, kind: numeric, buckets: 4}
 timestamp: {column: time, unit: s}
 filters: {duplicates: keep}
@@ -45,13 +47,16 @@ def write_days(directory, days) -> None:
     rows = []
     for n in range(EVENTS):
         day = n * DAYS // EVENTS
-        gone = day == 0 and n % 40 == 0  # a user of the first day alone
+        gone = day == 0 and n % 40 == 0  # user and item of the first day alone
         user, item = int((14 + 6 * day) * generator.random()), int((10 + 5 * day) * generator.random() ** 2)
         device = ["tv", "pc", "phone"][int((2 + day) * generator.random())]
         price = round(float(10 * generator.random()), 2)
-        rows.append((day, f"u{99 if gone else user},i{item},{START + n * DAYS * DAY // EVENTS},{device},{price}\n"))
+        time = START + n * DAYS * DAY // EVENTS
+        if gone:
+            user, item = 99, 77
+        rows.append((day, f"u{user},i{item},{time},{device},{price},m{n % 5},s{n % 4}\n"))
     directory.mkdir(exist_ok=True)
-    header = "user_id,item_id,time,device,price\n"
+    header = "user_id,item_id,time,device,price,mood,shelf\n"
     (directory / "events.csv").write_text(header + "".join(text for day, text in rows if day in days))
     known = range(20 if 1 in days else 14)
     (directory / "users.csv").write_text("user_id,age\n" + "".join(f"u{n},{20 + n}\n" for n in known))
@@ -175,6 +180,20 @@ def test_users_and_items_of_the_base_are_all_still_there(days):
     assert np.count_nonzero(new["past"][idle]) == 3
 
 
+def test_what_stands_in_the_events_alone_is_as_of_the_last_run_that_had_it(days):
+    first, second, _, _ = days
+    for part, key, feature in (("users", "raw/user_id", "mood"), ("items", "raw/item_id", "shelf")):
+        old, new = (read_part(shop.dataset, part) for shop in (first, second))
+        before = dict(zip(old[key], words(first, feature, old[feature]), strict=True))
+        after = dict(zip(new[key], words(second, feature, new[feature]), strict=True))
+        idle = set(before) - {name.encode() for key in events_of(second) for name in key[:2]}
+        assert idle
+        assert {name: after[name] for name in idle} == {name: before[name] for name in idle}
+        active = set(after) - idle
+        assert all(after[name] for name in active)
+        assert any(after[name] != before.get(name) for name in active)
+
+
 def test_an_item_stands_where_its_id_says(days):
     _, second, _, _ = days
     items = [item.decode() for item in read_part(second.dataset, "items")["raw/item_id"]]
@@ -186,8 +205,8 @@ def test_a_third_day_goes_on_from_the_second(days, tmp_path):
     first, second, _, _ = days
     third = Workshop(tmp_path / "third")
     write_days(third.input, {1})
-    late = "".join(f"u{n},i{n % 3},{START + 3 * DAY + n},tv,1\n" for n in range(12))
-    (third.input / "events.csv").write_text("user_id,item_id,time,device,price\n" + late)
+    late = "".join(f"u{n},i{n % 3},{START + 3 * DAY + n},tv,1,m1,s1\n" for n in range(12))
+    (third.input / "events.csv").write_text("user_id,item_id,time,device,price,mood,shelf\n" + late)
     config = parse_config(DAYS_YAML, DatasetConfig, [], source="dataset.yaml")
     write_dataset(config, str(third.input), str(third.output), [], base=str(second.output))
     assert tokens(third, "user_id")[: len(tokens(first, "user_id"))] == tokens(first, "user_id")

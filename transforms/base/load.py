@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfrec.dataset import directory
 from tfrec.dataset.directory import DatasetDirectory
-from tfrec.dataset.records import record_dataset
+from tfrec.dataset.records import encoded_dtype, list_width, record_dataset
 from tfrec.errors import ArtifactError, ConfigError
 from tfrec.feature_transform import NumericAnalysis
 from tfrec.schema import (
@@ -20,6 +20,7 @@ from tfrec.schema import (
     EVENT_TIME_MS,
     SPLITS,
     CategoricalFeature,
+    Feature,
     FeatureRole,
     NumericFeature,
     Schema,
@@ -41,7 +42,7 @@ class BaseDataset:
         last_time_ms: of its last event; events up to here are in it already.
         vocabularies: feature → tokens in the order of their ids.
         numeric: feature → moments and boundaries, which stay as they are.
-        users: raw id, `event_count`, `event_time_ms`, encoded sequences.
+        users: raw id, `event_count`, `event_time_ms`, encoded features and sequences.
         sides: users and items → raw id, raw features and `event_count`.
 
     """
@@ -80,7 +81,8 @@ def load_base(path: str, schema: Schema) -> BaseDataset:
     last = [dataset.statistics["splits"][split].get("last_time_ms") for split in SPLITS]
     key, history = raw_name(schema.user_id), [n for n, f in schema.features.items() if isinstance(f, SequenceFeature)]
     fields = {**_raw_fields(schema, "user"), EVENT_COUNT: _INT, EVENT_TIME_MS: _INT}
-    users = read_fields(dataset, "users", fields | {name: _sequence_field(schema, name) for name in history})
+    encoded = {name: _encoded_field(f) for name, f in schema.of_role("user").items() if name in schema.encoded}
+    users = read_fields(dataset, "users", fields | encoded)
     for name in history:
         column = users.column(name).cast(pa.list_(sequence_type(schema, name)))
         users = users.set_column(users.column_names.index(name), name, column)
@@ -91,9 +93,9 @@ def load_base(path: str, schema: Schema) -> BaseDataset:
         max(time for time in last if time is not None),
         {path.stem: _vocabulary(path) for path in sorted((Path(dataset.path) / directory.VOCABULARY).glob("*.txt"))},
         numeric,
-        users.select([key, EVENT_COUNT, EVENT_TIME_MS, *history]),
+        users.select([key, EVENT_COUNT, EVENT_TIME_MS, *encoded]),
         {
-            "users": _raw_columns(users.drop_columns([EVENT_TIME_MS, *history])),
+            "users": _raw_columns(users.drop_columns([EVENT_TIME_MS, *encoded])),
             "items": _raw_columns(items),
         },
     )
@@ -143,8 +145,8 @@ def _raw_fields(schema: Schema, role: FeatureRole) -> dict[str, Field]:
     return fields
 
 
-def _sequence_field(schema: Schema, name: str) -> Field:
-    return Field(tf.float32 if pa.types.is_floating(sequence_type(schema, name)) else tf.int64, is_list=True)
+def _encoded_field(feature: Feature) -> Field:
+    return Field(encoded_dtype(feature), is_list=list_width(feature) is not None)
 
 
 def _raw_columns(table: pa.Table) -> pa.Table:
