@@ -145,7 +145,7 @@ def _describe(error: ValidationError, model: type[BaseModel], lines: dict[Locati
         message = f"{name}: key {first['ctx']['discriminator']} is missing; add it"
     else:
         message = f"{name}: got {first['input']!r}; {first['msg'][0].lower()}{first['msg'][1:]}"
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    more = f" (and {len(found) - 1} more error{'s' if len(found) > 2 else ''})" if len(found) > 1 else ""
     return f"{where}: {message}{more}"
 
 

@@ -102,6 +102,26 @@ def check_rows(rows: dict[str, Any], config: DatasetConfig, tables: dict[TableNa
             raise DataError(f"{name}: {', '.join(tables[name].paths)}: no rows; there is nothing to read")
 
 
+def check_labels(splits: dict[str, Any], schema: Schema) -> None:
+    """Refuse labels that are all 0 because no token is one of `label.values`.
+
+    Args:
+        splits: `rows` and `label_mean` of each split.
+        schema: with the label.
+
+    Raises:
+        DataError: no event has label 1.
+
+    """
+    label = schema.label
+    if label is None or label.values is None or any(found.get("label_mean", 0) > 0 for found in splits.values()):
+        return
+    raise DataError(
+        f"events: {label.column} is none of label.values {list(label.values)} in any row, so all labels are 0; "
+        "write the values as they stand in the log, blanks and capitals too"
+    )
+
+
 def add_left_out(rows: dict[str, Any], reason: str, count: int) -> dict[str, Any]:
     """The counts of `merge_summaries` after `count` accepted events were left out for `reason`."""
     events = rows["events"]

@@ -26,7 +26,8 @@ class Filters(Config):
     time_until: datetime | None = Field(None, description="events at this time or later are left out")
     future: Literal["reject", "keep"] = Field("reject", description="events more than a day after the run began")
     duplicates: Literal["exact", "user_item_time", "user_item", "keep"] | None = Field(
-        None, description="what counts as one event delivered twice; exact where there is a timestamp, else keep"
+        None,
+        description="what is one event; exact, but keep without timestamp or with given splits",
     )
     duplicates_keep: Literal["first", "last"] = "first"
     min_user_events: int = Field(1, ge=1, description="k-core: repeated until all that is left has enough")

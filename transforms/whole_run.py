@@ -14,7 +14,7 @@ from tfrec.dataset import directory
 from tfrec.errors import DataError
 from tfrec.schema import NumericFeature, Temporal
 from transforms import layout, storage
-from transforms.accounting import add_left_out, check_rows, check_times
+from transforms.accounting import add_left_out, check_labels, check_rows, check_times
 from transforms.analysis import Analysis
 from transforms.base.load import BaseDataset
 from transforms.base.users import save_base_users
@@ -36,6 +36,16 @@ from transforms.read.typed import TypedRows
 from transforms.shards import plan_shards
 from transforms.so_far import build_so_far, item_counts
 from transforms.steps.split import SplitPlan, buckets_to_refine, refined_cuts
+
+_SHARES = "lower split.validation and split.test"
+_MORE_TRAINING = {
+    "temporal": f"{_SHARES}, or set later split.validation_from and split.test_from",
+    "per_user": _SHARES,
+    "users": _SHARES,
+    "random": _SHARES,
+    "leave_one_out": "users need more events, or another strategy",
+    "given": "give at least one part of 'events' split: train",
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,8 @@ class Run:
             build_count(pipeline, partitions, plan, features)
         splits = read_json(layout.summary(self._output, "splits"))
         if not splits["train"]["rows"]:
-            raise DataError("the split leaves no training events; lower split.validation and split.test")
+            raise DataError(f"the split leaves no training events; {_MORE_TRAINING[self._schema.split.strategy]}")
+        check_labels(splits, self._schema)
         sides = frozenset(side for side in ("users", "items") if side in self._request.tables)
         Analysis(Source(self._schema, self._output, frozenset(features), sides, self._request.base), splits).write()
         self._say("3/3 encoding and writing")

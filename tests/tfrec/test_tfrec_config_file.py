@@ -87,7 +87,7 @@ def test_a_file_that_is_not_text_is_named(tmp_path):
             "drawing.yaml:3: shapes.one: unknown kind 'circel'; did you mean 'circle'? (allowed: circle, square)",
         ),
         ("title: a\nshapes:\n  one: {side: 1}\n", "drawing.yaml:3: shapes.one: key 'kind' is missing; add it"),
-        ("titel: a\n", "drawing.yaml:1: unknown key 'titel'; did you mean 'title'? (and 1 more)"),
+        ("titel: a\n", "drawing.yaml:1: unknown key 'titel'; did you mean 'title'? (and 1 more error)"),
         ("pen: {}\n", "drawing.yaml:1: key 'title' is missing; add it"),
         ("title: a\npen:\n  colour: red\n  colour: blue\n", "drawing.yaml:4: key 'colour' stands twice; keep one"),
         ("title: forbidden\n", "drawing.yaml:1: this title is taken; choose another"),

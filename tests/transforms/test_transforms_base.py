@@ -25,6 +25,7 @@ features:
   past: {role: user, kind: sequence, length: 4}
   past_devices: {role: user, kind: sequence, length: 4, of: device}
   past_times: {role: user, kind: sequence, length: 4, of: event_time_ms}
+  past_gaps: {role: user, kind: sequence, length: 4, of: gap_seconds}
   item_id: {role: item, kind: categorical, id: true, min_count: 2}
   title: {role: item, kind: text}
   tags: {role: item, kind: categorical, separator: "|", max_values: 3}
@@ -142,7 +143,7 @@ def test_the_new_day_s_events_go_on_from_the_past_as_in_one_run_over_both_days(d
     rare = 0
     for key in new:
         mine, theirs = found[key], expected[key]
-        for name in ("event_position", "activity", "popularity", "past_times"):
+        for name in ("event_position", "activity", "popularity", "past_times", "past_gaps"):
             assert np.array_equal(mine[name], theirs[name]), (key, name)
         assert words(second, "device", mine["past_devices"]) == words(whole, "device", theirs["past_devices"])
         pairs = list(zip(words(second, "item_id", mine["past"]), words(whole, "item_id", theirs["past"]), strict=True))

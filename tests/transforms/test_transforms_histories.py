@@ -160,3 +160,11 @@ def test_a_past_from_a_base_dataset_goes_on_as_if_it_had_been_in_the_log(events,
     whole_users = whole.column("user").to_pylist()
     whole_ends = [max(n for n, u in enumerate(whole_users) if u == user) for user in users]
     assert found.up_to(ends).to_pylist() == expected.up_to(np.array(whole_ends)).to_pylist()
+
+
+def test_the_gap_to_a_base_dataset_s_last_event_is_a_gap():
+    one = schema("of: gap_seconds")
+    table, encoded = prepared([("a", 0, 3, 5), ("a", 1, 5, 5), ("b", 0, 4, 5)], one)
+    last = pa.array([60_000, None], pa.int64())  # user a's last event was in minute 1; b is new
+    content = sequence_content("gap_seconds", table, encoded, last)
+    assert content.tolist() == [120.0, 120.0, 0.0]

@@ -132,7 +132,7 @@ def test_a_weight_is_the_product_of_its_parts_by_their_formulas(text, rows):
 
 
 def test_weights_and_propensities_that_cannot_be_are_rejected(workshop):
-    good = [(f"u{n}", "i1", "view", 1, 0.5, "r", 1_600_000_000 + n) for n in range(10)]
+    good = [(f"u{n}", "i1", "click", 1, 0.5, "r", 1_600_000_000 + n) for n in range(10)]
     bad = [("u", "i", "view", -1, 0.5, "r", 1_600_000_000), ("u", "i", "view", 1, 0, "r", 1_600_000_000)]
     bad += [("u", "i", "view", 1, 1.5, "r", 1_600_000_000), ("u", "i", "view", 1, "", "r", 1_600_000_000)]
     workshop.log(events=events_csv(good + bad)).run(IMPRESSIONS_YAML, ["max_rejected_share=0.5"])
@@ -143,6 +143,13 @@ def test_weights_and_propensities_that_cannot_be_are_rejected(workshop):
         "shown is not a probability above 0 and up to 1: 1.5",
         "shown is missing",
     ]
+
+
+def test_label_values_that_no_row_has_stop_the_run(workshop):
+    rows = [(f"u{n}", "i1", "view", 1, 0.5, "r", 1_600_000_000 + n) for n in range(10)]
+    with pytest.raises(DataError, match=r"event is none of label.values \['Click'\] in any row, so all labels are 0"):
+        workshop.log(events=events_csv(rows)).run(IMPRESSIONS_YAML, ["label.values=[Click]"])
+    assert workshop.names() == set()
 
 
 def test_seconds_taken_for_milliseconds_stop_the_run(workshop):

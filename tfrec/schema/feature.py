@@ -55,6 +55,8 @@ class CategoricalFeature(FeatureBase):
             raise ValueError("has two of 'separator', 'flags' and 'list'; several values come from one of them")
         if self.flags is not None and self.column is not None:
             raise ValueError("has both 'column' and 'flags'; the flags are the columns")
+        if self.id and self.default:
+            raise ValueError("is an id: a row without it is rejected, so it has no 'default'; drop it")
         if self.id and (self.multivalued or self.hash_buckets is not None or self.role == "context"):
             raise ValueError(
                 "is an id: it needs a vocabulary, a single value, and the role user or item; "

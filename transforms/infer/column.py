@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -103,17 +104,18 @@ class Column:
 
     @cached_property
     def time_unit(self) -> TimeUnit | None:
-        """The unit in which all values are times between 1990 and 2040."""
+        """The unit in which nearly all values are times between 1990 and 2040; a broken clock is no other unit."""
         if not self.numbers:
             return "iso" if self.iso_range else None
+        first, last = _inner(self.numbers)
         for unit, per_second in _UNITS:
-            if self.numbers[0] >= _FIRST_SECOND * per_second and self.numbers[-1] <= _LAST_SECOND * per_second:
+            if first >= _FIRST_SECOND * per_second and last <= _LAST_SECOND * per_second:
                 return unit
         return None
 
     @cached_property
     def iso_range(self) -> tuple[str, str] | None:
-        """The first and the last time, if all values are ISO texts of times between 1990 and 2040."""
+        """The first and the last time, if all values are ISO texts, and nearly all of times between 1990 and 2040."""
         if not self.present or not all(_DATE.match(value) for value in self.counts):
             return None
         values = pa.array(self.counts, pa.string())
@@ -121,10 +123,10 @@ class Column:
         if bad.any():
             return None
         nanoseconds = times.to_numpy()
-        first, last = int(nanoseconds.argmin()), int(nanoseconds.argmax())
-        if nanoseconds[first] < _FIRST_SECOND * 10**9 or nanoseconds[last] > _LAST_SECOND * 10**9:
+        first, last = _inner(sorted(nanoseconds.tolist()))
+        if first < _FIRST_SECOND * 10**9 or last > _LAST_SECOND * 10**9:
             return None
-        return values[first].as_py(), values[last].as_py()
+        return values[int(nanoseconds.argmin())].as_py(), values[int(nanoseconds.argmax())].as_py()
 
     @cached_property
     def mean_length(self) -> float:
@@ -135,3 +137,9 @@ class Column:
         """`1..5, 5 distinct values` for numbers, `21 distinct values` for others."""
         values = f"{self.distinct:,} distinct value{'s' if self.distinct != 1 else ''}"
         return f"{self.numbers[0]:.12g}..{self.numbers[-1]:.12g}, {values}" if self.numbers else values
+
+
+def _inner(ordered: Sequence[float]) -> tuple[float, float]:
+    """The least and the greatest but for one in a hundred at each end."""
+    odd = len(ordered) // 100
+    return ordered[odd], ordered[-1 - odd]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tfrec.schema import (
     EVENT_TIME_MS,
@@ -106,16 +107,29 @@ def sequence_type(schema: Schema, name: str) -> pa.DataType:
     return special.get(schema.sequence_source(name), pa.from_numpy_dtype(ID_TYPE))
 
 
-def sequence_content(source: str, events: pa.Table, encoded: pa.Table) -> np.ndarray:
-    """What a sequence shows of each event: ids, float32 label values or gaps, or int64 times. [rows]"""
+def sequence_content(source: str, events: pa.Table, encoded: pa.Table, last: pa.Array | None = None) -> np.ndarray:
+    """What a sequence shows of each event.
+
+    Args:
+        source: from `Schema.sequence_source`.
+        events: ordered and numbered.
+        encoded: their encoded features.
+        last: for each user of `events` in order the time in ms of the last event in a base dataset. int64 [users]
+
+    Returns:
+        Ids, float32 label values or gaps, or int64 times. [rows]
+
+    """
     if source == EVENT_TIME_MS:
         return events.column(EVENT_TIME_MS).to_numpy()
     if source == LABEL:
         return events.column(LABEL_VALUE).to_numpy()
     if source == GAP_SECONDS:
         time, start = events.column(EVENT_TIME_MS).to_numpy(), events.column(USER_START).to_numpy()
-        gaps = np.diff(time, prepend=time[:1]) / 1000.0
-        return np.where(start == np.arange(len(start)), 0.0, gaps).astype(np.float32)
+        before = np.concatenate([time[:1], time[:-1]])
+        is_first = start == np.arange(len(start))
+        before[is_first] = time[is_first] if last is None else pc.coalesce(last, pa.array(time[is_first])).to_numpy()
+        return ((time - before) / 1000.0).astype(np.float32)
     return encoded.column(source).to_numpy()
 
 

@@ -109,15 +109,16 @@ class PartitionRecords:
 
     def _find_histories(self, split: np.ndarray | None) -> dict[str, Histories]:
         found = {}
-        rows = None
+        rows = last = None
         if self._sides.past is not None:
             known = self._sides.past.column(raw_name(self._schema.user_id)).combine_chunks()
             users = self._events.column(self._schema.user_id).take(pa.array(self._last)).cast(pa.string())
             rows = pc.index_in(users.combine_chunks(), value_set=known)
+            last = self._sides.past.column(EVENT_TIME_MS).combine_chunks().take(rows)
         for name, feature in self._schema.features.items():
             if not isinstance(feature, SequenceFeature):
                 continue
-            content = sequence_content(self._schema.sequence_source(name), self._events, self._own)
+            content = sequence_content(self._schema.sequence_source(name), self._events, self._own, last)
             past = None
             if rows is not None and self._sides.past is not None:
                 past = self._sides.past.column(name).combine_chunks().take(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from tfrec.schema import EVENT_TIME_MS, Schema
+from tfrec.schema import EVENT_TIME_MS, Given, Schema
 from transforms.filters import DAY_MS, Filters
 from transforms.read.typed import SOURCE
 from transforms.steps.tokens import codes_of
@@ -53,7 +53,8 @@ def _same_user_and_time(events: pa.Table, user_id: str) -> tuple[np.ndarray, np.
 def duplicate_columns(events: pa.Table, schema: Schema, filters: Filters) -> list[str]:
     """The columns that must agree where two events are one delivered twice; none where all are kept."""
     pair = [schema.user_id, schema.item_id]
-    what = filters.duplicates or ("keep" if schema.timestamp is None else "exact")
+    is_kept = schema.timestamp is None or isinstance(schema.split, Given)  # a paper's rows are used as they are
+    what = filters.duplicates or ("keep" if is_kept else "exact")
     if what == "keep":
         return []
     if what == "user_item":
