@@ -25,7 +25,11 @@ INSTALL_REQUIRES = [
 ]
 
 DEV_REQUIRES = [
+    "boto3>=1.40,<2",  # what Beam opens s3:// with, as apache-beam[aws] asks for
+    "flask>=3",  # what moto serves with
+    "flask-cors>=5",
     "hypothesis>=6",  # laws of the encoder and of the metrics
+    "moto[s3]>=5,<6",  # an S3 server on loopback
     "mypy>=1.15",
     "pytest>=8",
     "pytest-xdist>=3",  # two cores, two test processes
@@ -33,6 +37,7 @@ DEV_REQUIRES = [
     "scikit-learn>=1.5",  # independent implementations of AUC and log loss
     "scipy>=1.14",  # independent implementation of the Jensen–Shannon divergence
     "types-PyYAML",
+    "zstandard>=0.22",  # writes compressed logs for the tests; reading them is PyArrow's
     "types-protobuf",
 ]
 

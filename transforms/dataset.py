@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import re
 import sys
 import time
 import uuid
-from pathlib import Path
 from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
 from rich.console import Console
 
 from tfrec.dataset import directory
-from tfrec.errors import ArtifactError, DataError, TfrecError
+from tfrec.errors import DataError
 from tfrec.schema import SPLITS
 from transforms import layout, storage
 from transforms.base.load import load_base
 from transforms.beam_options import beam_options
 from transforms.dataset_config import DatasetConfig
+from transforms.failures import failure_of
 from transforms.read.files import find_tables
+from transforms.remote import check_remote
+from transforms.replace import check_output, replace
 from transforms.whole_run import Run, RunRequest
-
-_OF_WORKER = re.compile(r"^tfrec\.errors\.(\w+): (.*?)(?: \[while running .*\])?$", re.MULTILINE)
 
 
 def write_dataset(
@@ -52,13 +51,30 @@ def write_dataset(
     Raises:
         ConfigError: the config does not fit the files, or a flag is unknown.
         DataError: the logs are absent, empty, or hold too many bad rows (which are then kept at `output`.rejected).
-        ArtifactError: `output` exists and is not a dataset.
+        ArtifactError: `output` exists and is not a dataset, or the system refuses to read or write.
 
     """
-    console = Console(stderr=True)
-    named, output, input_dir = output.rstrip("/"), storage.absolute(output), storage.absolute(input_dir)
-    _check_output(output)
-    options = beam_options(beam_arguments or [])
+    named = output.rstrip("/")
+    try:
+        manifest = _write(config, input_dir, output, beam_arguments or [], base, now_ms)
+    except BaseException as error:
+        raise failure_of(error, named) from error
+    counts = " · ".join(f"{part} {_rows(manifest, part):,}" for part in (*SPLITS, "users", "items"))
+    line = f"[bold]{named}[/]: {counts}; {manifest['rejected']:,} rows not used"
+    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
+    if print_manifest:
+        json.dump(manifest, sys.stdout, indent=2)
+    return manifest
+
+
+def _write(
+    config: DatasetConfig, input_dir: str, output: str, beam_arguments: list[str], base: str | None, now_ms: int | None
+) -> dict[str, Any]:
+    """Write into a temporary sibling, and put that in the place of `output` when it is whole."""
+    output, input_dir = storage.absolute(output), storage.absolute(input_dir)
+    options = beam_options(beam_arguments)
+    check_remote(options, input_dir=input_dir, output=output)
+    check_output(output, base)
     tables = find_tables(config, input_dir)
     request = RunRequest(
         config,
@@ -70,58 +86,25 @@ def write_dataset(
     temporary = f"{output}.{uuid.uuid4().hex[:8]}.tmp"
     storage.make_directory(temporary)
     try:
-        run = Run(request, temporary, console)
-        manifest = run.write()
-        FileSystems.delete([storage.join(temporary, layout.PREPARED)])
-        _replace(temporary, output)
-        storage.remove(f"{output}.rejected")  # of an earlier run that failed
+        manifest = Run(request, temporary, Console(stderr=True)).write()
+        storage.remove(storage.join(temporary, layout.PREPARED))
     except BaseException as error:
-        if isinstance(error, DataError) and FileSystems.exists(storage.join(temporary, directory.REJECTED)):
-            storage.remove(f"{output}.rejected")
-            FileSystems.rename([storage.join(temporary, directory.REJECTED)], [f"{output}.rejected"])
-        storage.remove(temporary)
-        raise _as_tfrec_error(error) from error
-    counts = " · ".join(f"{part} {run.rows(part):,}" for part in (*SPLITS, "users", "items"))
-    console.print(f"[bold]{named}[/]: {counts}; {manifest['rejected']} rows rejected", highlight=False, soft_wrap=True)
-    if print_manifest:
-        json.dump(manifest, sys.stdout, indent=2)
+        with contextlib.suppress(Exception):  # the reason for all this is the one to show
+            if isinstance(failure_of(error, output), DataError):
+                _keep_rejected(temporary, output)
+            storage.remove(temporary)
+        raise
+    replace(temporary, output)
+    storage.remove(f"{output}.rejected")  # of an earlier run that failed
     return manifest
 
 
-def _check_output(output: str) -> None:
-    if FileSystems.exists(output) and not FileSystems.exists(storage.join(output, directory.MANIFEST)):
-        is_empty_directory = Path(output).is_dir() and not any(Path(output).iterdir())
-        if not is_empty_directory:
-            raise ArtifactError(f"{output}: exists and is not a dataset; name another --output or remove it")
+def _keep_rejected(temporary: str, output: str) -> None:
+    rejected = storage.join(temporary, directory.REJECTED)
+    if storage.exists(rejected):
+        storage.remove(f"{output}.rejected")
+        storage.rename(rejected, f"{output}.rejected")
 
 
-def _replace(temporary: str, output: str) -> None:
-    """Put the new dataset in the place of the old one, which comes back if that fails.
-
-    Two renames: for an instant between them there is no dataset at `output`, but never half of one.
-    """
-    if not FileSystems.exists(output):
-        FileSystems.rename([temporary], [output])
-        return
-    old = f"{output}.{uuid.uuid4().hex[:8]}.old"
-    FileSystems.rename([output], [old])
-    try:
-        FileSystems.rename([temporary], [output])
-    except BaseException:
-        FileSystems.rename([old], [output])
-        raise
-    FileSystems.delete([old])
-
-
-def _as_tfrec_error(error: BaseException) -> BaseException:
-    """Beam wraps what a step raises, and on another machine keeps its text alone; give the caller the error itself."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, TfrecError):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    kinds = {kind.__name__: kind for kind in TfrecError.__subclasses__()}
-    for name, message in reversed(_OF_WORKER.findall(str(error))):
-        if name in kinds:
-            return kinds[name](message)
-    return error
+def _rows(manifest: dict[str, Any], part: str) -> int:
+    return sum(entry["records"] for entry in manifest["files"][part])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 
 from tfrec.command_line import ArgumentParser, run_command
@@ -34,6 +35,8 @@ def main(arguments: list[str]) -> None:
     flags, beam_arguments = parser().parse_some(arguments)
     # Beam warns on import about a Google client library that is only needed on Google's cloud.
     logging.getLogger().addFilter(lambda record: "apitools not found" not in record.getMessage())
+    logging.getLogger("apache_beam.runners").setLevel(logging.CRITICAL)  # what a step raises is raised here too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, as for ^C
     from transforms.dataset import write_dataset
     from transforms.dataset_config import load_dataset_config
 

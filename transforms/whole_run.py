@@ -83,7 +83,6 @@ class Run:
         self._output = output
         self._console = console
         self._is_local = request.is_local(output)
-        self._files: list[dict[str, Any]] = []
 
     def write(self) -> dict[str, Any]:
         self._say("1/3 reading and ordering")
@@ -115,14 +114,11 @@ class Run:
                     has_base=self._request.base is not None,
                 ),
             )
-        self._files = read_json(layout.summary(self._output, "files"))
-        manifest = make_manifest(self._config, self._request.tables, rows, self._files, self._request.base)
+        files = read_json(layout.summary(self._output, "files"))
+        manifest = make_manifest(self._config, self._request.tables, rows, files, self._request.base)
         content = (json.dumps(manifest, indent=2) + "\n").encode()
         storage.write_bytes(storage.join(self._output, directory.MANIFEST), content)
         return manifest
-
-    def rows(self, part: str) -> int:
-        return sum(entry["records"] for entry in self._files if entry["part"] == part)
 
     def _prepare(self) -> tuple[Partitions, dict[str, Any], dict[str, Any]]:
         """Where the events are that are used; what became of the rows; rows and times of the events."""

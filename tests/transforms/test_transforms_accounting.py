@@ -18,8 +18,8 @@ from apache_beam.io.filesystem import BeamIOError
 from tests.transforms.shop_log import SHOP_YAML, write_shop
 from tfrec.dataset.records import read_part
 from tfrec.errors import ArtifactError, ConfigError, DataError
-from transforms import dataset
 from transforms.generate import World, generate_log
+from transforms.replace import replace
 
 CHECKOUT = Path(__file__).parents[2]
 GOOD = "user_id,item_id\n" + "".join(f"u{n % 5},i{n % 7}\n" for n in range(40))
@@ -223,6 +223,6 @@ def test_an_old_dataset_comes_back_where_the_new_one_cannot_be_put_in_its_place(
     output.mkdir()
     (output / "manifest.json").write_text("old")
     with pytest.raises(BeamIOError):
-        dataset._replace(str(tmp_path / "absent"), str(output))
+        replace(str(tmp_path / "absent"), str(output))
     assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
     assert (output / "manifest.json").read_text() == "old"

@@ -44,7 +44,10 @@ def _header(table: TableConfig, path: str) -> tuple[str, ...]:
         raise DataError(f"{path}: empty; expected a header line")
     if table.quote is None:
         return tuple(line.split(table.delimiter))
-    return tuple(next(csv.reader(io.StringIO(line), delimiter=table.delimiter, quotechar=table.quote)))
+    try:
+        return tuple(next(csv.reader(io.StringIO(line), delimiter=table.delimiter, quotechar=table.quote)))
+    except csv.Error as error:
+        raise DataError(f"{path}: its header cannot be read ({error}); lines must end with \\n or \\r\\n") from None
 
 
 def _json_columns(table: TableConfig, paths: tuple[str, ...]) -> tuple[str, ...]:

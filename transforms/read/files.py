@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+
 from tfrec.errors import ConfigError, DataError, did_you_mean
 from tfrec.schema import CategoricalFeature
 from transforms import storage
@@ -48,11 +50,15 @@ def _matching(name: str, part: TableConfig, input_dir: str) -> dict[str, int]:
     """Sizes of the files by path; a file may match several patterns."""
     files: dict[str, int] = {}
     for pattern in part.files:
-        matches = storage.list_files(storage.join(input_dir, pattern))
+        matches = storage.list_files(storage.join(_literal(input_dir), pattern))
         if not matches:
             raise DataError(f"{name}: no file matches {pattern!r} in {input_dir}; check --input-dir and {name}.files")
         files |= {match.path: match.size_in_bytes for match in matches}
     return files
+
+
+def _literal(input_dir: str) -> str:
+    return input_dir if "://" in input_dir else glob.escape(input_dir)
 
 
 def _sources(name: str, matched: list[tuple[TableConfig, tuple[str, ...]]]) -> tuple[InputSource, ...]:

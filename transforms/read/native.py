@@ -45,6 +45,11 @@ def _scalars(values: pa.Array, column: str) -> tuple[pa.Array, dict[int, str]]:
         return pa.nulls(len(values), pa.string()), dict.fromkeys(_present(values), reason)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         return _decoded(values, column)
+    if pa.types.is_string(kind):
+        try:
+            values.validate(full=True)  # a file may hold any bytes under this type
+        except pa.ArrowInvalid:
+            return _decoded(values.view(pa.binary()), column)
     if pa.types.is_float16(kind):
         return pc.cast(values, pa.float32()), {}
     if pa.types.is_duration(kind) or pa.types.is_interval(kind):

@@ -22,7 +22,7 @@ def open_parquet(path: str) -> Iterator[pa.parquet.ParquetFile]:
 
     """
     with open_as_is(path) as file, parquet_errors(path):
-        yield pa.parquet.ParquetFile(file)
+        yield pa.parquet.ParquetFile(file, page_checksum_verification=True)
 
 
 def schema_of(path: str) -> pa.Schema:

@@ -15,6 +15,7 @@ from transforms.read.native import plain
 from transforms.read.parquet_columns import column_at
 from transforms.read.parquet_file import open_parquet
 from transforms.read.rejected import RejectedRow
+from transforms.read.texts import shown
 from transforms.read.unusable import control_characters
 from transforms.read.wanted import Wanted
 
@@ -75,7 +76,7 @@ class ParquetParser:
         return rows.filter(pa.array(is_kept)), rejected
 
     def _text(self, read: pa.Table, row: int) -> str:
-        return " | ".join(str(column_at(read, name)[row].as_py()) for name in self._wanted.columns)
+        return " | ".join(shown(column_at(read, name)[row]) for name in self._wanted.columns)
 
 
 def _read(block: RowGroup, columns: tuple[str, ...]) -> pa.Table:

@@ -20,6 +20,9 @@ class RejectedRow:
     reason: str
     text: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", self.text[:MAX_TEXT])  # a line may be long, and many are held at once
+
     def to_json(self) -> str:
         row = asdict(self)
         row["text"] = self.text[:MAX_TEXT]

@@ -49,6 +49,16 @@ def _float_texts(values: pa.Array) -> pa.Array:
     return pc.if_else(values.is_null(), "", whole) if values.null_count else whole
 
 
+def shown(cell: pa.Scalar) -> str:
+    """A cell for people to look at; also one that Python cannot hold."""
+    try:
+        return "" if cell.as_py() is None else str(cell.as_py())
+    except UnicodeDecodeError:
+        return cell.as_buffer().to_pybytes().decode("utf-8", errors="replace")
+    except (ValueError, OverflowError):
+        return f"{cell.type} {getattr(cell, 'value', '')}"
+
+
 def list_texts(values: pa.Array) -> pa.Array:
     """list<string> [rows]: the texts of a list's elements, without those missing or empty; a scalar is its list."""
     if pa.types.is_list(values.type):

@@ -20,8 +20,10 @@ from transforms.read.reasons import Reasons
 from transforms.read.rejected import FILE_INDEX_SHIFT, RejectedRow
 from transforms.read.signals import EventSignals
 from transforms.read.sources import InputTable
+from transforms.read.texts import shown
 from transforms.read.wanted import Wanted
 
+MAX_ID_BYTES = 1024  # ids are hashed, compared and kept many times over; nobody's is longer
 SOURCE = "__source__"  # int64: file index · 2⁴⁰ + line; orders rows as they stand in the log, and is unique
 
 
@@ -90,6 +92,9 @@ class TypedRows:
             column = source_columns(key, self._config.features[key])[0]
             columns[key] = cells.strings(rows, column)
             reasons.add(pc.equal(columns[key], ""), partial(_is_empty, column))
+            lengths = pc.binary_length(columns[key])
+            if (pc.max(lengths).as_py() or 0) > MAX_ID_BYTES:
+                reasons.add(pc.greater(lengths, MAX_ID_BYTES), partial(_is_long, column))
         for name, feature in self._features.items():
             columns[name] = self._feature(rows, name, feature, reasons)
         if self._signals is not None:
@@ -131,6 +136,9 @@ def _is_empty(column: str, _: int) -> str:
     return f"{column} is empty"
 
 
+def _is_long(column: str, _: int) -> str:
+    return f"{column} is longer than {MAX_ID_BYTES} bytes"
+
+
 def _text(rows: pa.Table, row: int) -> str:
-    cells_of_row = (rows.column(name)[row].as_py() for name in rows.column_names)
-    return " | ".join("" if cell is None else str(cell) for cell in cells_of_row)
+    return " | ".join(shown(rows.column(name)[row]) for name in rows.column_names)

@@ -29,10 +29,11 @@ def hash_tokens(tokens: pa.Array, seed: int = 0) -> np.ndarray:
     starts, lengths = ends[:-1], np.diff(ends)
     order = np.argsort(-lengths, kind="stable")  # those that have a byte left stand in front
     starts, sorted_lengths = starts[order], lengths[order]
+    ascending = -sorted_lengths
     found = np.full(len(order), 0xCBF29CE484222325, np.uint64)
     with np.errstate(over="ignore"):
         for position in range(int(sorted_lengths[0]) if len(order) else 0):
-            count = int(np.searchsorted(-sorted_lengths, -position, side="left"))
+            count = int(np.searchsorted(ascending, -position, side="left"))
             found[:count] = (found[:count] ^ content[starts[:count] + position]) * np.uint64(0x100000001B3)
     hashes = np.empty(len(order), np.uint64)
     hashes[order] = found
