@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -40,6 +41,7 @@ def main(arguments: list[str]) -> None:
     from transforms.dataset import write_dataset
     from transforms.dataset_config import load_dataset_config
 
+    gc.freeze()  # a million objects of TensorFlow and Beam that stay: the collector need not walk them again and again
     config = load_dataset_config(flags.config, tuple(flags.set))
     write_dataset(config, flags.input_dir, flags.output, beam_arguments, base=flags.base, print_manifest=flags.json)
 
