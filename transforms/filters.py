@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from tfrec.config_file import Config
+from tfrec.schema import unix_ms
 from transforms.read.reasons import Reasons
 
 DAY_MS = 86_400_000
@@ -37,7 +38,7 @@ class Filters(Config):
 
     @model_validator(mode="after")
     def _range(self) -> Filters:
-        if self.time_from and self.time_until and _milliseconds(self.time_from) >= _milliseconds(self.time_until):
+        if self.time_from and self.time_until and unix_ms(self.time_from) >= unix_ms(self.time_until):
             raise ValueError(f"time_from {self.time_from} is not before time_until {self.time_until}; swap them")
         return self
 
@@ -68,8 +69,8 @@ class TimeLimits:
     def of(cls, filters: Filters, now_ms: int, known_until: int | None = None) -> TimeLimits:
         """Limits of a run that began at `now_ms`; clocks and time zones may be up to a day apart."""
         return cls(
-            None if filters.time_from is None else _milliseconds(filters.time_from),
-            None if filters.time_until is None else _milliseconds(filters.time_until),
+            None if filters.time_from is None else unix_ms(filters.time_from),
+            None if filters.time_until is None else unix_ms(filters.time_until),
             known_until,
             now_ms + DAY_MS if filters.future == "reject" else None,
         )
@@ -84,10 +85,6 @@ class TimeLimits:
             reasons.leave_out(times >= self.until, "not before filters.time_until")
         if self.known_until is not None:
             reasons.leave_out(times <= self.known_until, "not after the last event of the base dataset")
-
-
-def _milliseconds(moment: datetime) -> int:
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _text(time_ms: int) -> str:

@@ -163,8 +163,3 @@ def test_a_schema_that_cannot_be_meant_is_refused_in_one_line(override, reason):
 def test_a_label_is_binary_only_with_a_threshold_even_of_zero():
     assert schema("label.threshold=0").label.is_binary
     assert not schema("label={column: stars}").label.is_binary
-
-
-@pytest.mark.parametrize(("unit", "milliseconds"), [("s", 1000), ("ms", 1), ("us", 0.001)])
-def test_time_units_are_in_milliseconds(unit, milliseconds):
-    assert schema(f"timestamp.unit={unit}").timestamp.milliseconds == milliseconds

@@ -45,10 +45,7 @@ from tfrec.schema.split import (
     Users,
     keeps_order,
 )
-from tfrec.schema.time import (
-    Sessions,
-    Timestamp,
-)
+from tfrec.schema.time import Sessions, Timestamp, unix_ms
 
 __all__ = [
     "CategoricalFeature",
@@ -90,4 +87,5 @@ __all__ = [
     "WEIGHT",
     "Weight",
     "keeps_order",
+    "unix_ms",
 ]

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, TypeVar
+from datetime import datetime
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from tfrec.config_file import Config
+from tfrec.schema.time import unix_ms
 
 SPLITS = ("train", "validation", "test")
 
-Shares = TypeVar("Shares", "Temporal", "PerUser", "Users", "Random")
+
+class Shares(Config):
+    """How much is held out; the rest is for training."""
+
+    validation: float = Field(0.1, ge=0, lt=1)
+    test: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _train_is_left(self) -> Shares:
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                f"validation {self.validation} + test {self.test} leave nothing to train on; lower them below 1"
+            )
+        return self
 
 
 class LeaveOneOut(Config):
@@ -24,7 +38,7 @@ class LeaveOneOut(Config):
     strategy: Literal["leave_one_out"] = "leave_one_out"
 
 
-class Temporal(Config):
+class Temporal(Shares):
     """One cut in time for all users: training lies before validation, validation before test. Leaks no future.
 
     `validation` and `test` are shares of the events; the cuts fall between two timestamps, so events of one
@@ -32,28 +46,26 @@ class Temporal(Config):
     """
 
     strategy: Literal["temporal"] = "temporal"
-    validation: float = Field(0.1, ge=0, lt=1)
-    test: float = Field(0.1, ge=0, lt=1)
     validation_from: datetime | None = None
     test_from: datetime | None = None
 
     @model_validator(mode="after")
-    def _train_is_left(self) -> Temporal:
+    def _cuts_in_order(self) -> Temporal:
         if (self.validation_from is None) != (self.test_from is None):
             raise ValueError("'validation_from' and 'test_from' go together; give both or neither")
-        if self.validation_from and self.test_from and _utc(self.validation_from) > _utc(self.test_from):
+        if self.validation_from and self.test_from and unix_ms(self.validation_from) > unix_ms(self.test_from):
             raise ValueError(f"validation_from {self.validation_from} lies after test_from {self.test_from}; swap them")
-        return _checked_shares(self)
+        return self
 
     @property
     def cuts_ms(self) -> tuple[int, int] | None:
         """Unix times in ms from which events are validation and test, where the dates are given."""
         if self.validation_from is None or self.test_from is None:
             return None
-        return _milliseconds(self.validation_from), _milliseconds(self.test_from)
+        return unix_ms(self.validation_from), unix_ms(self.test_from)
 
 
-class PerUser(Config):
+class PerUser(Shares):
     """Shares of each user's events: the last ones (`order: time`) or any (`order: random`, by a hash and `seed`).
 
     A user with n events gives ⌊n · test⌋ to test and ⌊n · validation⌋ to validation. With `time` no user's future is in
@@ -61,30 +73,18 @@ class PerUser(Config):
     """
 
     strategy: Literal["per_user"] = "per_user"
-    validation: float = Field(0.1, ge=0, lt=1)
-    test: float = Field(0.1, ge=0, lt=1)
     order: Literal["time", "random"] = "time"
     seed: int = 1
 
-    @model_validator(mode="after")
-    def _train_is_left(self) -> PerUser:
-        return _checked_shares(self)
 
-
-class Users(Config):
+class Users(Shares):
     """Whole users go to a split, by a hash of the user id and `seed`: test users have no event in training.
 
     For models that must answer for users they never saw (fold-in). Days are shared between the splits.
     """
 
     strategy: Literal["users"] = "users"
-    validation: float = Field(0.1, ge=0, lt=1)
-    test: float = Field(0.1, ge=0, lt=1)
     seed: int = 1
-
-    @model_validator(mode="after")
-    def _train_is_left(self) -> Users:
-        return _checked_shares(self)
 
 
 class Given(Config):
@@ -93,7 +93,7 @@ class Given(Config):
     strategy: Literal["given"] = "given"
 
 
-class Random(Config):
+class Random(Shares):
     """Each event goes to a split by a hash of its place in the log and `seed`.
 
     A model sees other events of the same time and user in training: right for comparing click models with
@@ -101,29 +101,7 @@ class Random(Config):
     """
 
     strategy: Literal["random"] = "random"
-    validation: float = Field(0.1, ge=0, lt=1)
-    test: float = Field(0.1, ge=0, lt=1)
     seed: int = 1
-
-    @model_validator(mode="after")
-    def _train_is_left(self) -> Random:
-        return _checked_shares(self)
-
-
-def _checked_shares(split: Shares) -> Shares:
-    if split.validation + split.test >= 1:
-        raise ValueError(
-            f"validation {split.validation} + test {split.test} leave nothing to train on; lower them below 1"
-        )
-    return split
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _milliseconds(moment: datetime) -> int:
-    return (_utc(moment) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 Split = Annotated[LeaveOneOut | Temporal | PerUser | Users | Random | Given, Field(discriminator="strategy")]

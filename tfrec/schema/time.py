@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from pydantic import Field
@@ -18,13 +19,14 @@ class Timestamp(Config):
     column: str
     unit: Literal["s", "ms", "us", "ns", "iso"] = "s"
 
-    @property
-    def milliseconds(self) -> float:
-        """Milliseconds in one unit."""
-        return {"s": 1000.0, "ms": 1.0, "us": 0.001, "ns": 1e-6}[self.unit]
-
 
 class Sessions(Config):
     """A user's events without a pause longer than `gap_minutes` are one session."""
 
     gap_minutes: float = Field(gt=0)
+
+
+def unix_ms(moment: datetime) -> int:
+    """Unix time in ms of a date in a config; UTC where it has no offset."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
