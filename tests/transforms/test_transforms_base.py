@@ -241,3 +241,11 @@ def test_the_split_may_differ_from_the_base_s(days, tmp_path):
 def test_a_base_that_is_no_dataset_is_refused(tmp_path):
     with pytest.raises(ArtifactError, match="not a dataset"):
         run(tmp_path / "other", {1}, Workshop(tmp_path / "none"))
+
+
+def test_the_base_is_not_replaced_by_the_new_events_alone(days):
+    first, _, _, _ = days
+    config = parse_config(DAYS_YAML, DatasetConfig, [], source="dataset.yaml")
+    with pytest.raises(ArtifactError, match="is the --base, and would hold the new events alone; name another"):
+        write_dataset(config, str(first.input), f"{first.output}/", [], base=str(first.output))
+    assert first.dataset.rows("train")

@@ -239,3 +239,12 @@ def test_rows_in_are_rows_out_and_rejected_whatever_the_filters(tmp_path_factory
 def test_a_time_range_that_is_empty_is_a_mistake():
     with pytest.raises(ConfigError, match="is not before time_until"):
         parse_config("{time_from: 2024-02-01, time_until: 2024-01-01}", Filters)
+
+
+def test_the_rows_of_a_given_split_are_used_as_they_are(workshop):
+    row = "u,i,tv,1600000000\n"
+    workshop.log(train="user_id,item_id,device,time\n" + row, test="user_id,item_id,device,time\n" + row)
+    parts = "events=[{files: train.csv, split: train}, {files: test.csv, split: test}]"
+    manifest = workshop.run(TIMED_YAML, [parts, "split={strategy: given}"])
+    assert manifest["rejected"] == 0
+    assert [workshop.dataset.rows(split) for split in SPLITS] == [1, 0, 1]

@@ -194,3 +194,10 @@ def test_rejected_rows_are_listed_with_file_line_reason_and_text_and_counted_in_
     for table, rows in listed.items():
         assert {row["table"] for row in rows} == {table}
         assert {row["file"] for row in rows} == {str(workshop.input / f"{table}.csv")}
+
+
+@pytest.mark.parametrize("column", ["user", "item"])
+def test_an_id_longer_than_anybody_s_rejects_the_row(column):
+    typed, rejected = convert({column: "x" * 1024}, {column: "é" * 513})
+    assert typed.num_rows == 1
+    assert rejected == [(2, f"{column} is longer than 1024 bytes")]
