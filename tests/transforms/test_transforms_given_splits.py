@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.transforms.published_files import needs
 from tfrec.config_file import parse_config
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.dataset.records import read_part
@@ -22,7 +22,6 @@ from tfrec.schema import SPLITS
 from transforms.dataset import write_dataset
 from transforms.dataset_config import DatasetConfig
 
-DATA = Path(os.environ.get("TFREC_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 LENGTH = 20  # of histories
 FIRST_TOKEN = 2  # 0 is padding, 1 out of vocabulary
 
@@ -82,14 +81,6 @@ def criteo_yaml() -> str:
         lines.append(f'  - {{files: {file}, delimiter: "\\t", header: false, columns: [{columns}], split: {split}}}')
     lines += ["features:", *(f"  {name}: {feature}" for name, feature in features.items())]
     return "\n".join([*lines, "label: {column: label, threshold: 1}", "split: {strategy: given}", ""])
-
-
-def needs(*paths: str) -> list[Path]:
-    found = [DATA / path for path in paths]
-    for path in found:
-        if not path.exists():
-            pytest.skip(f"{path} is not there; set TFREC_DATA to the directory of the data sets")
-    return found
 
 
 def rows_of(path: Path, separator: str | None = "\t") -> list[list[str]]:

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.transforms.published_files import needs
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.dataset.records import read_part
 from tfrec.schema import SPLITS
 from transforms.dataset import write_dataset
 from transforms.dataset_config import load_dataset_config
-
-DATA = Path(os.environ.get("TFREC_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
-
-
-def needs(*paths: str) -> list[Path]:
-    found = [DATA / path for path in paths]
-    for path in found:
-        if not path.exists():
-            pytest.skip(f"{path} is not there; set TFREC_DATA to the directory of the data sets")
-    return found
 
 
 def records_of(preset, directory, output, *overrides):
