@@ -247,12 +247,13 @@ def test_a_run_that_is_stopped_leaves_the_old_dataset_or_the_new_one_whole(numbe
     shop, old = shop_with_old
     code = signalled(shop, after, number, random.Random(f"{number}{after}").uniform(0, 0.4))
     found = fingerprint_if_whole(shop.output)
-    assert found is not None
-    assert code == 0 or found == old
     if number == signal.SIGINT:
         assert shop.names() == {"out"}
     shop.run(YAML)
-    assert fingerprint_if_whole(shop.output) not in (old, None)
+    new = fingerprint_if_whole(shop.output)
+    assert new not in (old, None)
+    assert found in (old, new)  # a signal may come when the new one is in its place and the process is leaving
+    assert code != 0 or found == new
 
 
 def test_sigterm_leaves_no_temporary_directory(shop_with_old):
