@@ -9,7 +9,7 @@ SEED ?= 1
 RUNS ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick check format bench lock clean
+.PHONY: help install demo test quick check format bench speed gpu lock clean
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ format: $(STAMP)  ## let ruff lay the code out
 
 bench: $(STAMP)  ## reproduce the figures of benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks.movielens_100k --data-dir $(or $(DATA_DIR),../shared/data/ml-100k) $(BENCH_FLAGS)
+
+speed: $(STAMP)  ## training speed beside other libraries, which it installs below WORK (10 GB)
+	@$(BIN)/python -m benchmarks.training_speed --data-dir $(or $(DATA_DIR),../shared/data/ml-100k) --work-dir $(or $(WORK),runs/speed) $(BENCH_FLAGS)
+
+gpu: $(STAMP)  ## the GPUs of this machine: speed and what bounds it
+	@$(BIN)/python -m benchmarks.gpu $(BENCH_FLAGS)
 
 lock: $(STAMP)  ## renew requirements.txt from setup.py
 	@$(BIN)/python -m pip install --quiet uv

@@ -19,6 +19,7 @@ INSTALL_REQUIRES = [
     "numpy>=2,<3",
     "pydantic>=2.10,<3",  # typed, frozen, strict configs and schema
     "PyYAML>=6",  # dataset.yaml and training configs
+    "optuna>=4,<5",  # trainer.tune: samplers, pruners, and a study that outlives its process
     "rich>=13",  # progress bars and tables
     "matplotlib>=3.10",  # plots in the pages of transforms.statistics and transforms.validate
     "Jinja2>=3.1",  # the template of those pages, with every value escaped

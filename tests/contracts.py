@@ -26,12 +26,21 @@ from trainer.model import build_model, load_model
 
 TRAIN_NON_DEFAULT = {
     "epochs": 7,
+    "steps": 99,
     "batch_size": 33,
     "optimizer": "sgd",
     "learning_rate": 0.25,
+    "wide_optimizer": {"name": "adagrad", "learning_rate": 0.125, "l1": 0.5, "l2": 0.75},
+    "schedule": {"kind": "cosine", "warmup_steps": 3, "decay_steps": 50, "end": 0.5},
+    "clip_norm": 2.5,
+    "precision": "bfloat16",
+    "xla": True,
+    "input": "stream",
     "patience": 2,
     "average_decay": 0.5,
     "monitor": "recall_at_20",
+    "projector": True,
+    "checkpoint_minutes": 1.5,
 }
 
 
@@ -80,6 +89,7 @@ class ModelContract:
         assert set(self.non_default) == set(fields), "give every key of the config a value other than its default"
         for key, value in self.non_default.items():
             assert value != fields[key].default, f"{key}: {value!r} is the default"
+        assert set(TRAIN_NON_DEFAULT) == set(TrainConfig.model_fields)
         for key, value in TRAIN_NON_DEFAULT.items():
             brought = model_class(self.model).training_defaults.get(key, TrainConfig.model_fields[key].default)
             assert value != brought

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from tfrec.errors import ConfigError, TfrecError, did_you_mean
+from tfrec.errors import ConfigError, Stopped, TfrecError, did_you_mean
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -70,12 +70,20 @@ def at_least(low: int, high: int | None = None) -> Callable[[str], int]:
 
 
 def run_command(main: Callable[[list[str]], None]) -> int:
-    """Run `main` on the command line's arguments; return the exit code: 0 done, 2 the caller's mistake, 1 otherwise."""
+    """Run `main` on the command line's arguments.
+
+    Returns:
+        The exit code: 0 done, 2 the caller's mistake, 128 + n stopped by signal n, 1 otherwise.
+
+    """
     try:
         main(sys.argv[1:])
     except TfrecError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

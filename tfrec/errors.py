@@ -26,6 +26,25 @@ class ArtifactError(TfrecError):
     """A dataset, job or export directory is absent, incomplete or of another kind than asked for."""
 
 
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """A signal asked the process to stop, and what it did is saved: the same command goes on with it.
+
+    Command lines exit with 128 + the signal's number, 143 for SIGTERM, which tells a scheduler to start them again.
+    """
+
+    def __init__(self, signal_number: int, message: str = "stopped") -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.signal_number
+
+    def saying(self, message: str) -> Stopped:
+        """The same, with what was saved."""
+        return Stopped(self.signal_number, message)
+
+
 def did_you_mean(got: str, allowed: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest allowed name, else the list of the allowed ones."""
     names = sorted(allowed)

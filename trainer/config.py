@@ -7,21 +7,60 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, create_model
+from pydantic import Field, create_model, model_validator
 
 from tfrec.config_file import Config, parse_config
 from tfrec.errors import ArtifactError, ConfigError
 from tfrec.models.base import ModelConfig
 from tfrec.models.registry import model_class
 
+Optimizer = Literal["adam", "dense_adam", "adagrad", "ftrl", "sgd"]
+
+
+class Schedule(Config):
+    """How the learning rate changes over the steps; `trainer/training/schedule.py` has the formulas."""
+
+    kind: Literal["constant", "linear", "cosine", "exponential", "inverse_sqrt"] = "constant"
+    warmup_steps: int = Field(0, ge=0, description="steps in which the rate rises from 0")
+    decay_steps: int | None = Field(None, ge=1, description="steps after which `end` is reached; all steps by default")
+    end: float = Field(0.01, ge=0, le=1, description="share of the rate that is left at the end")
+
+    @model_validator(mode="after")
+    def _can_decay(self) -> Schedule:
+        if self.kind == "exponential" and not self.end:
+            raise ValueError("an exponential schedule never reaches 0; give 'end' a small share such as 0.01")
+        return self
+
+
+class WideOptimizer(Config):
+    """How the linear part of a model is trained, where it has one."""
+
+    name: Optimizer = "ftrl"
+    learning_rate: float = Field(0.05, gt=0)
+    l1: float = Field(0.0, ge=0, description="of FTRL: makes weights exactly 0")
+    l2: float = Field(0.0, ge=0, description="of FTRL")
+
 
 class TrainConfig(Config):
     """How a model is trained. A model may bring other defaults for some keys (`training_defaults`)."""
 
     epochs: int = Field(20, ge=1, description="at most; early stopping may end before")
-    batch_size: int = Field(1024, ge=1)
-    optimizer: Literal["adam", "adagrad", "sgd"] = "adam"
+    steps: int | None = Field(None, ge=1, description="at most; no limit by default")
+    batch_size: int = Field(1024, ge=1, description="rows, of all replicas together")
+    optimizer: Optimizer = Field(
+        "adam", description="adam updates only the rows of the batch; dense_adam every row of every table in every step"
+    )
     learning_rate: float = Field(0.001, gt=0)
+    wide_optimizer: WideOptimizer | None = Field(None, description="of the linear part; as the rest by default")
+    schedule: Schedule = Schedule()
+    clip_norm: float | None = Field(None, gt=0, description="largest joint norm of the gradients of a step")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="in which matrices are multiplied while training; weights and evaluation stay float32"
+    )
+    xla: bool = Field(False, description="compile the step with XLA; helps on a GPU, not on a CPU")
+    input: Literal["auto", "memory", "stream"] = Field(
+        "auto", description="hold the training rows in memory, or read the records again in every epoch"
+    )
     patience: int = Field(5, ge=1, description="epochs without a better validation metric before training stops")
     average_decay: float | None = Field(
         None, gt=0, lt=1, description="evaluate and export an exponential moving average of the weights"
@@ -29,6 +68,8 @@ class TrainConfig(Config):
     monitor: str | None = Field(
         None, description="validation metric that decides; ndcg_at_10 or log_loss (rmse) by default"
     )
+    checkpoint_minutes: float = Field(5.0, gt=0, description="between two checkpoints within an epoch")
+    projector: bool = Field(False, description="write the item vectors for TensorBoard's embedding projector")
 
 
 class JobConfig(Config):
@@ -37,6 +78,9 @@ class JobConfig(Config):
     model_name: str
     dataset: str
     dataset_fingerprint: str
+    warm_start_from: str | None = Field(None, description="a job whose weights this one starts with")
+    train_files: tuple[str, ...] = Field((), description="instead of the dataset's training split")
+    eval_files: tuple[str, ...] = Field((), description="instead of the dataset's validation split")
     seed: int = 1
     model: ModelConfig
     train: TrainConfig
@@ -55,7 +99,7 @@ def resolve_config(model_name: str, config_file: str | None, overrides: Sequence
         model_name: of the registry.
         config_file: YAML, or None.
         overrides: `dotted.key=value` strings.
-        identity: `dataset`, `dataset_fingerprint` and `seed`.
+        identity: `dataset`, `dataset_fingerprint`, `seed`, `train_files` and `eval_files`.
 
     Raises:
         ConfigError: unknown model or key, or a value that is not allowed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +12,7 @@ from tfrec.dataset.interactions import Interactions
 from tfrec.dataset.records import Arrays, read_part
 from tfrec.errors import ArtifactError, DataError
 from tfrec.models.inputs import Catalogue, ModelInputs, id_counts
+from trainer.checks.values import require_values
 
 
 class JobData:
@@ -40,10 +42,16 @@ class JobData:
     def catalogue(self) -> Catalogue:
         return Catalogue.read(self.dataset)
 
+    def columns(self, split: str, names: Collection[str]) -> Arrays:
+        """Some columns of a split; the others are not read."""
+        if split in self.__dict__:
+            return {name: self.split(split)[name] for name in names}
+        return self._read(split, names)
+
     def interactions(self, *splits: str) -> Interactions:
         """Events of the splits together, by user."""
-        parts = [self.split(name) for name in splits]
         names = ("user_index", "item_index", "event_position")
+        parts = [self.columns(name, names) for name in splits]
         together = {name: np.concatenate([part[name] for part in parts]) for name in names}
         return Interactions.from_records(together, self.dataset.rows("users"), self.catalogue.size)
 
@@ -52,9 +60,13 @@ class JobData:
         return ModelInputs(self.schema, id_counts(self.dataset), self.catalogue, self.interactions("train"))
 
     def _split(self, name: str) -> Arrays:
-        records = read_part(self.dataset, name)
-        if name == "train" and len(records["label"]) == 0:
+        return self._read(name, None)
+
+    def _read(self, name: str, columns: Collection[str] | None) -> Arrays:
+        records = read_part(self.dataset, name, columns)
+        if name == "train" and self.dataset.rows("train") == 0:
             raise DataError(f"{self.dataset.path}: the training split is empty; lower the shares of the other splits")
+        require_values(self.dataset, name, records)
         return records
 
 

@@ -24,8 +24,8 @@ def main(arguments: list[str]) -> None:
 
     from rich.console import Console
 
+    from trainer.evaluation.metrics import evaluate_job, print_metrics
     from trainer.job import JobDirectory
-    from trainer.metrics import evaluate_job, print_metrics
     from trainer.model import load_model
 
     model, data, config = load_model(JobDirectory(chosen.job_dir), chosen.dataset)

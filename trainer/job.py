@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tfrec.errors import ArtifactError
+from tfrec.errors import ArtifactError, ConfigError
+from trainer.request.environment import Places
 
 
 class JobDirectory:
-    """config.yaml · checkpoints/ · logs/ · metrics.json · export/<model>/<version>/."""
+    """config.yaml · checkpoints/ · logs/ · metrics.json · export/<model>/<version>/.
 
-    def __init__(self, path: str | Path) -> None:
+    Checkpoints and logs may lie elsewhere (`Places`); places.json then says where, for the commands that come after.
+    """
+
+    def __init__(self, path: str | Path, places: Places | None = None) -> None:
         self.path = Path(path)
+        self._given = places
 
     @property
     def config(self) -> Path:
@@ -23,33 +29,58 @@ class JobDirectory:
     def metrics(self) -> Path:
         return self.path / "metrics.json"
 
+    @cached_property
+    def places(self) -> Places:
+        """Where checkpoints and logs lie, if not here."""
+        recorded = self._recorded_places()
+        given = self._given
+        if given is None:
+            return recorded
+        if recorded.checkpoints != given.checkpoints and _has_checkpoint(recorded.checkpoints or self._own_checkpoints):
+            raise ConfigError(
+                f"--job-dir {self.path}: its checkpoints lie in {recorded.checkpoints or self._own_checkpoints}, "
+                f"AIP_CHECKPOINT_DIR is {given.checkpoints or 'not set'}; set it to that, or name a new directory"
+            )
+        return given
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.places.checkpoints or self._own_checkpoints
+
     @property
     def logs(self) -> Path:
-        return self.path / "logs"
+        return self.places.logs or self.path / "logs"
 
     @property
     def latest_checkpoints(self) -> Path:
         """The state of training after the last finished epoch."""
-        return self.path / "checkpoints" / "latest"
+        return self.checkpoints / "latest"
 
     @property
     def best_checkpoint(self) -> Path:
         """Weights of the epoch with the best validation metric."""
-        return self.path / "checkpoints" / "best"
+        return self.checkpoints / "best"
 
     @property
     def has_results(self) -> bool:
         """Whether an epoch was finished, or metrics were written."""
-        return self.metrics.exists() or (self.latest_checkpoints / "checkpoint").exists()
+        return self.metrics.exists() or _has_checkpoint(self.checkpoints)
 
     def export(self, model: str) -> Path:
         """Base path of the exported versions of a model."""
         return self.path / "export" / model
 
+    def create(self) -> None:
+        """Make the directory, and note where its parts lie."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        elsewhere = {"checkpoints": self.places.checkpoints, "logs": self.places.logs}
+        if any(elsewhere.values()):
+            _write_json(self._places_file, {name: str(path) for name, path in elsewhere.items() if path})
+        else:
+            self._places_file.unlink(missing_ok=True)
+
     def write_metrics(self, metrics: dict[str, Any]) -> None:
-        temporary = self.metrics.with_suffix(".tmp")
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(self.metrics)
+        _write_json(self.metrics, metrics)
 
     def read_metrics(self) -> dict[str, Any]:
         try:
@@ -59,3 +90,30 @@ class JobDirectory:
         except ValueError as error:
             raise ArtifactError(f"{self.metrics}: damaged ({error}); run python -m trainer.task again") from None
         return found
+
+    @property
+    def _own_checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def _places_file(self) -> Path:
+        return self.path / "places.json"
+
+    def _recorded_places(self) -> Places:
+        try:
+            found = json.loads(self._places_file.read_text(encoding="utf-8"))
+            return Places(**{name: Path(path) for name, path in found.items()})
+        except FileNotFoundError:
+            return Places()
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise ArtifactError(f"{self._places_file}: damaged ({error}); name a new directory") from None
+
+
+def _has_checkpoint(checkpoints: Path) -> bool:
+    return (checkpoints / "latest" / "checkpoint").exists()
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -10,8 +10,9 @@ from tfrec.models.base import FittedModel, GradientModel, Recommender, Retrieval
 from tfrec.models.registry import model_class
 from trainer.config import JobConfig, load_job_config
 from trainer.data import JobData, require_same_ids
-from trainer.fit import restore_best
 from trainer.job import JobDirectory
+from trainer.request.files import open_job_dataset
+from trainer.training.checkpoints import restore_best
 
 
 def build_model(config: JobConfig, data: JobData) -> Recommender:
@@ -32,7 +33,7 @@ def load_model(job: JobDirectory, dataset: str | None = None) -> tuple[Recommend
 
     """
     config = load_job_config(job.config)
-    directory = DatasetDirectory(dataset or config.dataset)
+    directory = DatasetDirectory(dataset) if dataset else open_job_dataset(config)
     if directory.fingerprint != config.dataset_fingerprint:
         if dataset is None:
             raise ArtifactError(f"{directory.path}: changed since {job.path} was trained on it; train again")

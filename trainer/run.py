@@ -9,18 +9,25 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from tfrec.dataset.batches import Batches
-from tfrec.dataset.directory import DatasetDirectory
 from tfrec.errors import ConfigError, did_you_mean
 from tfrec.models.base import FittedModel, GradientModel
-from trainer.config import JobConfig, load_job_config
+from trainer.checks.claim import claim, require_same_job
+from trainer.checks.preflight import preflight
+from trainer.cluster.placement import Placement
+from trainer.config import JobConfig
 from trainer.data import JobData
-from trainer.fit import Trainer
+from trainer.evaluation.metrics import PROTOCOL, evaluate_job, print_metrics
+from trainer.evaluation.validation import Validation
 from trainer.job import JobDirectory
-from trainer.metrics import PROTOCOL, evaluate_job, print_metrics
 from trainer.model import build_model
-from trainer.progress import EpochProgress
-from trainer.validation import Validation
+from trainer.request.files import open_job_dataset
+from trainer.training.fit import Trainer
+from trainer.training.source import open_source
+from trainer.warm_start.report import print_warm_start
+from trainer.warm_start.start import warm_start
+from trainer.warm_start.vocabularies import keep_vocabulary
+from trainer.watch.progress import EpochProgress
+from trainer.watch.projector import write_projector
 
 
 def make_deterministic(seed: int) -> None:
@@ -31,54 +38,92 @@ def make_deterministic(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def run_job(config: JobConfig, job: JobDirectory, console: Console) -> dict[str, Any]:
+def run_job(
+    config: JobConfig,
+    job: JobDirectory,
+    console: Console,
+    *,
+    placement: Placement | None = None,
+    must_evaluate: bool = True,
+    **more: Any,
+) -> dict[str, Any]:
     """Train (or resume), evaluate, write metrics.json; return its content.
+
+    Args:
+        config: which model on which dataset.
+        job: where everything goes.
+        console: what people see.
+        placement: on which devices and machines; one device of this process by default.
+        must_evaluate: False: the test split is not looked at, and the content is what training says of itself.
+        more: `on_epoch`, `interrupt` and `profile` of `Trainer`.
 
     Raises:
         ConfigError: the job directory holds another job.
+        Stopped: a signal came, and what was trained is saved.
 
     """
-    _claim(config, job)
+    placement = placement or Placement("one")
+    console = console if placement.is_chief else Console(quiet=True)
+    dataset = open_job_dataset(config)
+    require_same_job(config, job)
+    servers = placement.cluster.of("ps") if placement.name == "parameter-server" and placement.cluster else ()
+    preflight(config, dataset, table_shards=max(len(servers), 1))
+    if placement.is_chief:
+        claim(config, job)
     make_deterministic(config.seed)
-    data = JobData(DatasetDirectory(config.dataset))
-    model = build_model(config, data)
+    strategy = placement.strategy
+    data = JobData(dataset)
+    with strategy.scope():
+        model = build_model(config, data)
     if isinstance(model, GradientModel):
-        training = _train(model, config, data, job, console)
+        _say_placement(placement, model, console)
+        if placement.is_chief and not job.has_results:
+            keep_vocabulary(job, dataset, model)
+        if config.warm_start_from and not job.has_results:
+            print_warm_start(console, warm_start(model, config, data, config.warm_start_from))
+        training = make_trainer(model, config, data, job, console, placement, **more).run()
     else:
         assert isinstance(model, FittedModel)
         model.fit(data.model_inputs)
         training = {}
-    metrics = evaluate_job(model, data)
+    if not placement.is_chief:
+        return {}
+    metrics = evaluate_job(model, data) if must_evaluate else {}
+    if config.train.projector:
+        write_projector(model, data, job.logs)
     content = {**metrics, **{f"train/{k}": v for k, v in training.items()}, "protocol": PROTOCOL}
     job.write_metrics(content)
-    print_metrics(console, config.model_name, metrics)
+    if must_evaluate:
+        print_metrics(console, config.model_name, metrics)
     return content
 
 
-def _claim(config: JobConfig, job: JobDirectory) -> None:
-    """A job directory belongs to one config, once an epoch is finished: another one would mix two runs."""
-    if job.config.exists() and job.has_results:
-        earlier = load_job_config(job.config)
-        if earlier.dataset_fingerprint != config.dataset_fingerprint:
-            raise ConfigError(f"--job-dir {job.path}: was trained on another dataset; name a new directory")
-        ours, theirs = config.model_dump(serialize_as_any=True), earlier.model_dump(serialize_as_any=True)
-        for key in ("model_name", "seed", "model", "train"):
-            if ours[key] != theirs[key]:
-                raise ConfigError(
-                    f"--job-dir {job.path}: holds a job with another '{key}' ({theirs[key]}); name a new directory"
-                )
-    job.path.mkdir(parents=True, exist_ok=True)
-    config.save(job.config)
+def _say_placement(placement: Placement, model: GradientModel, console: Console) -> None:
+    if placement.name != "one":
+        split = sum("/part_1:" in variable.name for variable in model.trainable_variables)
+        tables = f", {split} variables split by rows" if split else ""
+        console.print(f"{placement.summary}{tables}", style="dim", highlight=False)
 
 
-def _train(
-    model: GradientModel, config: JobConfig, data: JobData, job: JobDirectory, console: Console
-) -> dict[str, Any]:
-    columns = {name: data.train[name] for name in sorted(model.train_columns())}
-    batches = Batches(columns, config.train.batch_size, config.seed)
+def make_trainer(
+    model: GradientModel,
+    config: JobConfig,
+    data: JobData,
+    job: JobDirectory,
+    console: Console,
+    placement: Placement,
+    **more: Any,
+) -> Trainer:
+    """The trainer of a job; `more` goes to `Trainer`.
+
+    Raises:
+        ConfigError: the monitored metric does not exist, or the validation split is empty.
+
+    """
+    source = open_source(data, model.train_columns(), config, placement)
     validation = Validation(model, data)
     monitor = config.train.monitor or validation.default_monitor
     if monitor not in validation.names:
         raise ConfigError(f"train.monitor: no metric {monitor!r}{did_you_mean(monitor, validation.names)}")
-    trainer = Trainer(model, batches, config.train, job, validation, monitor, EpochProgress(console))
-    return trainer.run()
+    progress = EpochProgress(console)
+    return Trainer(model, source, config.train, job, validation, monitor, progress, placement=placement, **more)

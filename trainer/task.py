@@ -4,61 +4,90 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tfrec.command_line import ArgumentParser, run_command
-from tfrec.models.registry import model_names
+from tfrec.command_line import run_command
+from trainer.request.flags import TaskRequest, task_request
 
-EXAMPLE = """\
-example: python -m trainer.task --dataset DATASET --model two_tower --job-dir JOB
-         python -m trainer.task --dataset DATASET --model deepfm --job-dir JOB --set train.epochs=5 --seed 2
+if TYPE_CHECKING:  # these load TensorFlow, and --help should not
+    from rich.console import Console
 
-Trains the model, evaluates it beside a baseline and exports it. The same command again goes on with an unfinished job.
-"""
-
-
-def parser() -> ArgumentParser:
-    flags = ArgumentParser(prog="python -m trainer.task", example=EXAMPLE)
-    flags.add_argument("--dataset", required=True, help="a dataset directory, written by python -m transforms.run")
-    flags.add_argument("--model", required=True, help=", ".join(model_names()))
-    flags.add_argument(
-        "--job-dir", required=True, help="checkpoints, logs, metrics and export; an unfinished job goes on"
-    )
-    flags.add_argument("--config", help="YAML with the sections 'model' and 'train'")
-    flags.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the config")
-    flags.add_argument("--seed", type=int, default=1)
-    flags.add_argument("--no-export", action="store_true", help="stop after the evaluation")
-    flags.add_argument("--json", action="store_true", help="print the metrics to stdout")
-    return flags
+    from trainer.cluster.placement import Placement
+    from trainer.config import JobConfig
+    from trainer.job import JobDirectory
 
 
 def main(arguments: list[str]) -> None:
-    flags = parser().parse(arguments)
+    request = task_request(arguments)
     from rich.console import Console
 
-    from tfrec.dataset.directory import DatasetDirectory
-    from trainer.config import resolve_config
-    from trainer.export import export_job
+    from trainer.cluster.parameter_server import take_part
+    from trainer.cluster.placement import place
     from trainer.job import JobDirectory
+
+    job, console = JobDirectory(request.job_dir, request.places), Console(stderr=True)
+    placement = place(
+        request.strategy,
+        logical_devices=request.logical_devices,
+        shard_rows=request.shard_rows,
+        timeout_seconds=request.cluster_timeout_seconds,
+    )
+    if placement.purpose != "train":
+        take_part(placement, is_finished=job.metrics.exists)
+        return
+    result = _train(request, job, placement, console)
+    if request.wants_json and placement.is_chief:
+        json.dump(result, sys.stdout, indent=2)
+
+
+def _train(request: TaskRequest, job: JobDirectory, placement: Placement, console: Console) -> dict[str, Any]:
+    from trainer.checks.dry_run import dry_run
     from trainer.run import run_job
 
-    console = Console(stderr=True)
-    dataset = DatasetDirectory(flags.dataset)
-    config = resolve_config(
-        flags.model,
-        flags.config,
-        flags.set,
-        dataset=str(Path(flags.dataset).resolve()),
-        dataset_fingerprint=dataset.fingerprint,
-        seed=flags.seed,
+    _ = placement.strategy  # finds the other machines, before TensorFlow does anything else
+    config = _config(request)
+    if request.is_dry_run:
+        return dry_run(config, job, console)
+    result = run_job(
+        config,
+        job,
+        console,
+        placement=placement,
+        profile=request.profile,
     )
-    job = JobDirectory(flags.job_dir)
-    metrics = run_job(config, job, console)
-    if not flags.no_export:
+    if request.must_export and placement.is_chief:
+        _export(request, job, console)
+    return result
+
+
+def _config(request: TaskRequest) -> JobConfig:
+    from trainer.config import resolve_config
+    from trainer.request.files import identity, open_dataset
+
+    dataset = open_dataset(request.dataset, request.train_files, request.eval_files)
+    return resolve_config(
+        request.model,
+        request.config_file,
+        request.overrides,
+        **identity(dataset),
+        seed=request.seed,
+        warm_start_from=request.warm_start_from,
+    )
+
+
+def _export(request: TaskRequest, job: JobDirectory, console: Console) -> None:
+    """Export what is not yet exported, and copy it to where a scheduler wants it."""
+    from trainer.export import export_job
+    from trainer.exported import copy_version, current_version
+
+    exported = current_version(job)
+    if exported is None:
         exported = export_job(job)
-        console.print(f"exported {exported}", highlight=False)
-    if flags.json:
-        json.dump(metrics, sys.stdout, indent=2)
+        console.print(f"exported {exported}", highlight=False, soft_wrap=True)
+    else:
+        console.print(f"{exported} is up to date", highlight=False, soft_wrap=True)
+    if request.places.model is not None:
+        copy_version(exported, request.places.model)
 
 
 if __name__ == "__main__":

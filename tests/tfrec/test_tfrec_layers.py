@@ -4,30 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrec.config_file import parse_config
-from tfrec.errors import ConfigError
-from tfrec.layers import FeatureEmbedding, PositionWeightedPooling, factorization_machine, mlp
-from tfrec.layers.feature_embedding import choose_features
-from tfrec.schema import Schema
-
-SCHEMA = """
-name: fields
-features:
-  user_id: {role: user, kind: categorical, id: true}
-  amount: {role: user, kind: numeric}
-  past: {role: user, kind: sequence, length: 5}
-  item_id: {role: item, kind: categorical, id: true}
-  tags: {role: item, kind: categorical, separator: "|", max_values: 4}
-  title: {role: item, kind: text}
-  hour: {role: context, kind: categorical}
-split: {strategy: leave_one_out}
-"""
-NUM_IDS = {"user_id": 6, "item_id": 9, "past": 9, "tags": 5, "hour": 4}
-
-
-@pytest.fixture(scope="module")
-def schema():
-    return parse_config(SCHEMA, Schema)
+from tfrec.layers import MLP, PositionWeightedPooling, dropout, factorization_machine
 
 
 @pytest.fixture
@@ -129,98 +106,113 @@ def test_the_gradients_of_pooling_are_those_of_finite_differences(rng):
     assert by_table[0].tolist() == [0.0, 0.0]  # padding learns nothing
 
 
-def embedding_of(schema, names, dim=3):
-    layer = FeatureEmbedding(schema, NUM_IDS, names, dim, stddev=0.5, seed=4)
-    rng = np.random.default_rng(1)
-    for name in names:  # first-order weights start at 0: give them values to tell apart
-        layer.first_order[name].assign(rng.normal(size=layer.first_order[name].shape))
-    return layer
-
-
-def test_embedded_fields_are_the_loop_over_rows_and_values(schema, rng):
-    names = ("user_id", "amount", "tags", "past", "hour")
-    layer = embedding_of(schema, names)
-    batch = {
-        "user_id": np.array([0, 5, 1, 3]),
-        "amount": np.float32([0.5, -2.0, 0.0, 1.0]),
-        "tags": np.array([[1, 2, 0, 0], [4, 4, 3, 1], [0, 0, 0, 0], [2, 0, 0, 0]]),
-        "past": history_rows(rng, 4, 5, 9),
-        "hour": np.array([0, 1, 2, 3]),
-    }
-    found = layer({name: tf.constant(values) for name, values in batch.items()})
-    assert (found.vectors.shape, found.weights.shape) == ((4, 5, 3), (4, 5))
-    for row in range(4):
-        for field, name in enumerate(names):
-            table, weight = layer.tables[name].numpy(), layer.first_order[name].numpy()
-            value = batch[name][row]
-            if name == "amount":
-                vector, first = value * table[0], value * weight[0]
-            elif np.ndim(value):
-                kept = [v for v in value if v != 0]
-                vector = sum((table[v] for v in kept), np.zeros(3)) / max(len(kept), 1)
-                first = sum((weight[v] for v in kept), 0.0) / max(len(kept), 1)
-            else:
-                vector, first = table[value], weight[value]
-            np.testing.assert_allclose(found.vectors[row, field], vector, rtol=1e-5, atol=1e-6)
-            np.testing.assert_allclose(found.weights[row, field], first, rtol=1e-5, atol=1e-6)
-
-
-def test_missing_is_learnt_in_a_single_field_and_nothing_in_a_list(schema):
-    layer = embedding_of(schema, ("hour", "tags"))
-    features = {"hour": tf.constant([0], tf.int64), "tags": tf.zeros([1, 4], tf.int64)}
-    with tf.GradientTape() as tape:
-        result = tf.reduce_sum(layer(features).vectors)
-    gradients = tape.gradient(result, [layer.tables["hour"], layer.tables["tags"]])
-    hour, tags = (tf.convert_to_tensor(gradient).numpy() for gradient in gradients)
-    assert hour[0].tolist() == [1.0, 1.0, 1.0]
-    assert not tags.any()
-
-
-def test_the_same_seed_gives_the_same_tables_and_fields_differ(schema):
-    one, again, other = (
-        FeatureEmbedding(schema, {**NUM_IDS, "hour": 6}, ("user_id", "hour"), 3, stddev=1.0, seed=seed)
-        for seed in (4, 4, 5)
-    )
-    assert np.array_equal(one.tables["user_id"], again.tables["user_id"])
-    assert not np.array_equal(one.tables["user_id"], other.tables["user_id"])
-    assert not np.array_equal(one.tables["user_id"], one.tables["hour"])
-
-
-def test_features_are_chosen_by_role_and_sequences_only_by_name(schema):
-    assert choose_features(schema, None, roles=("user", "context"), key="k") == ("user_id", "amount", "hour")
-    assert choose_features(schema, ["past"], roles=("user",), key="k") == ("past",)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("amuont", "model.x: no encoded feature 'amuont' of role user; did you mean 'amount'?"),
-        ("tags", "model.x: no encoded feature 'tags' of role user"),
-        ("title", "model.x: no encoded feature 'title' of role user"),
-    ],
-)
-def test_a_feature_that_cannot_be_chosen_is_named(schema, name, message):
-    with pytest.raises(ConfigError) as caught:
-        choose_features(schema, [name], roles=("user",), key="model.x")
-    assert str(caught.value).startswith(message)
-
-
 def test_the_perceptron_is_relu_layers_and_a_linear_output(rng):
-    network = mlp([4, 3], input_dropout=0.3, dropout=0.5, l2=0.0, seed=1)
+    network = MLP(5, [4, 3], input_dropout=0.3, dropout=0.5, seed=1)
+    for bias in network.biases:  # they start at 0
+        bias.assign(rng.normal(size=bias.shape))
     x = rng.normal(size=(6, 5)).astype(np.float32)
-    found = network(tf.constant(x), training=False).numpy()
-    weights = [w.numpy() + 0.1 * rng.normal(size=w.shape) for w in network.weights]  # biases start at 0
-    network.set_weights(weights)
-    hidden = x
-    for layer, (kernel, bias) in enumerate(zip(weights[::2], weights[1::2], strict=True)):
-        hidden = hidden @ kernel + bias
+    hidden = x.astype(np.float64)
+    for layer, (kernel, bias) in enumerate(zip(network.kernels, network.biases, strict=True)):
+        hidden = hidden @ kernel.numpy() + bias.numpy()
         hidden = np.maximum(hidden, 0) if layer < 2 else hidden
-    assert found.shape == (6, 1)
-    np.testing.assert_allclose(network(tf.constant(x), training=False).numpy(), hidden, rtol=1e-4, atol=1e-5)
+    found = network(tf.constant(x))
+    assert (found.shape, found.dtype) == ((6,), tf.float32)
+    np.testing.assert_allclose(found, hidden[:, 0], rtol=1e-4, atol=1e-5)
 
 
-def test_the_kernel_penalty_is_half_the_weighted_squared_norm():
-    network = mlp([4], input_dropout=0.0, dropout=0.0, l2=0.1, seed=1)
-    network.build([None, 3])
-    kernels = [w.numpy() for w in network.weights if "kernel" in w.name]
-    assert float(sum(network.losses)) == pytest.approx(0.1 / 2 * sum((k**2).sum() for k in kernels), rel=1e-5)
+def test_a_perceptron_without_hidden_layers_is_linear(rng):
+    network = MLP(5, [], seed=1)
+    x = rng.normal(size=(6, 5)).astype(np.float32)
+    np.testing.assert_allclose(network(tf.constant(x)), x @ network.kernels[0].numpy()[:, 0], rtol=1e-4, atol=1e-6)
+
+
+def test_kernels_are_glorot_uniform_and_follow_from_the_seed():
+    one, again, other = (MLP(200, [300], seed=seed) for seed in (3, 3, 4))
+    limit = (6 / 500) ** 0.5
+    kernel = one.kernels[0].numpy()
+    assert (np.abs(kernel) <= limit).all()
+    assert kernel.std() == pytest.approx(limit / 3**0.5, rel=0.02)  # of a uniform distribution
+    assert np.array_equal(kernel, again.kernels[0])
+    assert not np.array_equal(kernel, other.kernels[0])
+
+
+def test_the_perceptrons_dropout_is_that_of_its_seeds_in_front_of_each_layer(rng):
+    network = MLP(5, [4, 3], input_dropout=0.3, dropout=0.5, seed=1)
+    x = rng.normal(size=(64, 5)).astype(np.float32)
+    seeds = [tf.constant([7, salt], tf.int32) for salt in range(3)]
+    hidden = tf.constant(x)
+    for layer, rate in enumerate([0.3, 0.5, 0.5]):
+        kept = dropout(hidden, rate, seeds[layer]).numpy()
+        hidden = kept @ network.kernels[layer].numpy() + network.biases[layer].numpy()
+        hidden = np.maximum(hidden, 0) if layer < 2 else hidden
+    np.testing.assert_allclose(network(tf.constant(x), seeds=seeds), hidden[:, 0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("short", [tf.bfloat16, tf.float16])
+def test_short_types_in_the_hidden_layers_stay_close_and_the_output_is_float32(rng, short):
+    network = MLP(24, [32, 16], seed=2)
+    x = tf.constant(rng.normal(size=(128, 24)), tf.float32)
+
+    def outputs_and_gradients(compute_type):
+        with tf.GradientTape() as tape:
+            outputs = network(x, compute_type=compute_type)
+            loss = tf.reduce_mean(tf.square(outputs - 1.0))
+        return outputs, tape.gradient(loss, [*network.kernels, *network.biases])
+
+    exact, exact_gradients = outputs_and_gradients(tf.float32)
+    found, gradients = outputs_and_gradients(short)
+    assert found.dtype == tf.float32
+    assert not np.array_equal(found, exact)  # it did compute in the short type
+    assert np.abs(found - exact).max() < 0.02 * np.abs(exact).max()
+    for gradient, reference in zip(gradients, exact_gradients, strict=True):
+        assert gradient.dtype == tf.float32
+        assert np.linalg.norm(gradient - reference) < 0.05 * np.linalg.norm(reference)
+
+
+def test_the_gradients_of_the_perceptron_are_those_of_finite_differences(rng):
+    network = MLP(3, [4], seed=2)
+    x = rng.normal(size=(5, 3)).astype(np.float32)
+    goal = rng.normal(size=5).astype(np.float32)
+    kernels = [kernel.numpy().astype(np.float64) for kernel in network.kernels]
+
+    def value(first, second):
+        return float(goal @ (np.maximum(x @ first, 0) @ second)[:, 0])
+
+    with tf.GradientTape() as tape:
+        result = tf.reduce_sum(network(tf.constant(x)) * goal)
+    by_first, by_second = tape.gradient(result, network.kernels)
+    expected = finite_differences(lambda k: value(k, kernels[1]), kernels[0])
+    np.testing.assert_allclose(by_first, expected, rtol=1e-3, atol=1e-5)
+    expected = finite_differences(lambda k: value(kernels[0], k), kernels[1])
+    np.testing.assert_allclose(by_second, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_dropout_zeroes_its_share_and_keeps_the_mean():
+    ones = tf.ones([200, 500])
+    kept = dropout(ones, 0.3, tf.constant([1, 2])).numpy()
+    assert set(np.unique(kept)) == {np.float32(0), np.float32(1 / 0.7)}
+    assert (kept == 0).mean() == pytest.approx(0.3, abs=0.01)  # 0.0015 is one standard deviation
+    assert kept.mean() == pytest.approx(1.0, abs=0.02)
+
+
+def test_the_seed_decides_what_is_dropped():
+    ones = tf.ones([20, 30])
+    one, again, other, by_salt = (dropout(ones, 0.5, tf.constant(seed)) for seed in ([1, 2], [1, 2], [3, 2], [1, 3]))
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
+    assert not np.array_equal(one, by_salt)
+
+
+def test_nothing_is_dropped_outside_of_training_or_at_rate_zero(rng):
+    values = tf.constant(rng.normal(size=(9, 9)))
+    assert np.array_equal(dropout(values, 0.9, None), values)
+    assert np.array_equal(dropout(values, 0.0, tf.constant([1, 2])), values)
+
+
+def test_the_gradient_of_dropout_goes_to_what_was_kept(rng):
+    values = tf.Variable(rng.normal(size=(9, 9)).astype(np.float32))
+    with tf.GradientTape() as tape:
+        kept = dropout(values, 0.4, tf.constant([1, 2]))
+        result = tf.reduce_sum(kept)
+    expected = np.where(kept.numpy() == 0, 0.0, np.float32(1 / 0.6))
+    np.testing.assert_allclose(tape.gradient(result, values), expected, rtol=1e-6)

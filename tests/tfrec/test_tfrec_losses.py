@@ -9,7 +9,7 @@ import tensorflow_recommenders as tfrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfrec.losses import InBatchSoftmax, catalogue_softmax
+from tfrec.losses import InBatchSoftmax, KnownPositives, catalogue_softmax, chunked_softmax, exclusions, sampled_softmax
 
 
 def plain_loss(query, candidate, ids, probability=None, positives=None, weight=None, temperature=1.0):
@@ -53,7 +53,7 @@ def tensor_loss(query, candidate, ids, probability=None, positives=None, weight=
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     ids=st.lists(st.integers(0, 6), min_size=1, max_size=12),
     seed=st.integers(0, 1000),
@@ -215,3 +215,120 @@ def test_the_catalogue_softmax_is_the_loop_over_all_items(masked):
         tf.ragged.constant(known, tf.int64) if masked else None,
     )
     assert float(found) == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def sampled_by_loops(query, positive, candidates, log_weights, excluded, weight):
+    """(mean loss, gradients by queries, positives, candidates), one row and one candidate after the other."""
+    by_query, by_positive, by_candidate = (np.zeros_like(x) for x in (query, positive, candidates))
+    total = 0.0
+    for row in range(len(query)):
+        share = weight[row] / sum(weight)
+        own = query[row] @ positive[row]
+        left = [j for j in range(len(candidates)) if j not in excluded[row]]
+        odds = {j: math.exp(query[row] @ candidates[j] + log_weights[j] - own) for j in left}
+        whole = 1 + math.fsum(odds.values())
+        total += share * math.log(whole)
+        for j, value in odds.items():
+            by_query[row] += share * value / whole * (candidates[j] - positive[row])
+            by_positive[row] -= share * value / whole * query[row]
+            by_candidate[j] += share * value / whole * query[row]
+    return total, by_query, by_positive, by_candidate
+
+
+@pytest.mark.parametrize("logits_at_a_time", [1, 30, 1 << 18])  # rows one by one, in uneven chunks, all at once
+@pytest.mark.parametrize("rows", [1, 23])
+@pytest.mark.parametrize("num_items", [None, 40])
+def test_the_sampled_softmax_and_its_gradients_are_those_of_the_loops(monkeypatch, logits_at_a_time, rows, num_items):
+    monkeypatch.setattr(chunked_softmax, "CHUNK", logits_at_a_time)
+    rng = np.random.default_rng(rows)
+    query, positive, candidates = (rng.normal(size=(n, 5)) for n in (rows, rows, 11))
+    ids = rng.permutation(40)[:11]
+    log_weights, weight = rng.normal(size=11), rng.uniform(0.1, 3, rows)
+    group = np.sort(rng.integers(0, 6, rows))
+    lists = [rng.choice(40, size, replace=False).tolist() for size in (0, 3, 40, 12, 20, 7)]  # the third knows all
+    known = KnownPositives(tf.ragged.constant(lists, tf.int64), tf.constant(group, tf.int32))
+    tensors = [tf.constant(x) for x in (query, positive, candidates)]
+
+    @tf.function
+    def loss_and_gradients():
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            loss = 3.0 * sampled_softmax(
+                *tensors, tf.constant(ids), tf.constant(log_weights), known, sample_weight=weight, num_items=num_items
+            )
+        return loss, *tape.gradient(loss, tensors)
+
+    excluded = [{j for j in range(11) if ids[j] in lists[g]} for g in group]
+    expected = sampled_by_loops(query, positive, candidates, log_weights, excluded, weight)
+    for found, wanted in zip(loss_and_gradients(), expected, strict=True):
+        np.testing.assert_allclose(found, 3 * wanted, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=15, deadline=None)
+@given(ids=st.lists(st.integers(0, 5), min_size=1, max_size=8), seed=st.integers(0, 99), masked=st.booleans())
+def test_the_gradients_of_the_in_batch_softmax_are_those_of_finite_differences(ids, seed, masked):
+    rng = np.random.default_rng(seed)
+    query, table = rng.normal(size=(len(ids), 2)), rng.normal(size=(6, 2))
+    probability, weight = rng.uniform(0.01, 1, 6)[ids], rng.uniform(0.1, 2, len(ids))
+    positives = [rng.choice(8, 2, replace=False).tolist() for _ in ids] if masked else None
+    q, c = tf.constant(query), tf.constant(table)
+    with tf.GradientTape() as tape:
+        tape.watch([q, c])
+        loss = InBatchSoftmax(0.5).call(  # as a Keras layer it would make float32 of the queries
+            q,
+            tf.gather(c, ids),
+            sample_weight=tf.constant(weight),
+            candidate_sampling_probability=tf.constant(probability),
+            candidate_ids=tf.constant(ids, tf.int64),
+            known_positives=tf.ragged.constant(positives, tf.int64) if masked else None,
+        )
+    by_query, by_item = (tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, [q, c]))
+
+    def slope(array, cell, step=1e-6):
+        values = []
+        for sign in (1, -1):
+            array[cell] += sign * step
+            values.append(plain_loss(query, table[ids], ids, probability, positives, weight, 0.5))
+            array[cell] -= sign * step
+        return (values[0] - values[1]) / (2 * step)
+
+    for array, found in ((query, by_query), (table, by_item)):
+        expected = [slope(array, cell) for cell in np.ndindex(array.shape)]
+        np.testing.assert_allclose(found.ravel(), expected, rtol=1e-4, atol=1e-7)
+
+
+def test_a_user_who_knows_every_candidate_loses_nothing_and_moves_nothing():
+    query, positive, candidates = (tf.ones([n, 3]) for n in (2, 2, 4))
+    known = KnownPositives(tf.ragged.constant([[0, 1, 2, 3]], tf.int64), tf.zeros([2], tf.int32))
+    with tf.GradientTape() as tape:
+        tape.watch([query, positive, candidates])
+        loss = sampled_softmax(query, positive, candidates, tf.range(4), tf.zeros([4]), known)
+    assert float(loss) == 0.0
+    assert all(not g.numpy().any() for g in tape.gradient(loss, [query, positive, candidates]))
+
+
+@pytest.mark.parametrize("slots", [8, 1 << 20])  # ids that share a slot, and ids that do not
+def test_known_positives_are_found_among_candidates_of_a_huge_catalogue(monkeypatch, slots):
+    monkeypatch.setattr(exclusions, "DIRECT_SLOTS", slots)
+    rng = np.random.default_rng(slots)
+    ids = rng.choice(10**12, 60, replace=False)
+    lists = [[*rng.choice(ids, 9), *rng.choice(10**12, 30)] for _ in range(7)]
+    known = KnownPositives.of_rows(tf.constant(ids[:7]), tf.ragged.constant(lists, tf.int64))
+    found = exclusions.exclude(known, tf.constant(ids)).in_rows(tf.zeros([60]), 0, 7, -1.0).numpy()
+    expected = [[-1.0 if j == row or ids[j] in lists[row] else 0.0 for j in range(60)] for row in range(7)]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_bfloat16_products_change_the_loss_and_its_gradients_by_their_rounding_only():
+    rng = np.random.default_rng(9)
+    tensors = [tf.constant(rng.normal(size=(n, 16)), tf.float32) for n in (40, 40, 60)]
+    results = {}
+    for kind in (tf.float32, tf.bfloat16):
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            known = KnownPositives.of_rows(tf.range(40))
+            loss = sampled_softmax(*tensors, tf.range(60), tf.zeros([60]), known, compute_type=kind)
+        results[kind] = [loss.numpy(), *(g.numpy() for g in tape.gradient(loss, tensors))]
+    for exact, rounded in zip(*results.values(), strict=True):
+        assert not np.array_equal(exact, rounded)
+        np.testing.assert_allclose(rounded, exact, atol=0.02 * np.abs(exact).max())

@@ -168,7 +168,7 @@ def test_columns_that_disagree_on_the_rows_of_a_record_are_a_data_error(schema, 
     dataset = write_dataset(schema, tmp_path / "d", {"train": damaged(table, **columns)}, 1)
     manifest = json.loads((dataset.path / "manifest.json").read_text())
     (dataset.path / "manifest.json").write_text(json.dumps(manifest | {"rows_per_record": 2}))
-    with pytest.raises(DataError, match=f"train: records cannot be read: .*{message}"):
+    with pytest.raises(DataError, match=f"train/part: records cannot be read .*{message}"):
         read_part(DatasetDirectory(dataset.path), "train")
 
 

@@ -15,7 +15,7 @@ from tfrec.dataset.records import encoded_dtype, list_width
 from tfrec.errors import ConfigError
 from tfrec.feature_transform import FeatureAnalysis, FeatureTransform, build_transform, raw_specs
 from tfrec.feature_transform.tokens import tokenize
-from tfrec.layers.feature_embedding import FeatureEmbedding
+from tfrec.layers import FeatureEmbedding, FieldPlan
 from tfrec.schema import Schema
 
 SCHEMA = """
@@ -184,8 +184,8 @@ def test_a_setting_below_one_is_a_config_error(key):
 
 
 def test_the_vector_of_a_text_is_the_mean_of_its_words(schema):
-    layer = FeatureEmbedding(schema, {"title": 10}, ["title"], 2, stddev=1.0, seed=3)
-    table = layer.tables["title"].numpy()
+    layer = FeatureEmbedding(FieldPlan(schema, {"title": 10}, ["title"]), 2, stddev=1.0, seed=3)
+    (table, _) = (variable.numpy() for variable in layer.variables)
     found = layer({"title": tf.constant([[5, 7, 0, 0], [0, 0, 0, 0]], tf.int64)}).vectors.numpy()
     assert found[0, 0].tolist() == pytest.approx(((table[5] + table[7]) / 2).tolist())
     assert found[1, 0].tolist() == [0, 0]

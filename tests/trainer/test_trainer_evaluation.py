@@ -11,11 +11,11 @@ from tests.trainer.planted_world import built_once, read_csv, write_csv
 from tfrec.dataset.interactions import Interactions
 from tfrec.metrics import ranking_metrics
 from tfrec.models.base import RankingModel, RetrievalModel
-from trainer import evaluation
 from trainer.data import JobData
-from trainer.evaluation import KS, evaluate_ranking, evaluate_retrieval, means
-from trainer.metrics import item_mean_metrics
-from trainer.queries import RetrievalQueries, retrieval_queries
+from trainer.evaluation import scores as evaluation
+from trainer.evaluation.metrics import item_mean_metrics
+from trainer.evaluation.queries import RetrievalQueries, retrieval_queries
+from trainer.evaluation.scores import KS, evaluate_ranking, evaluate_retrieval, means
 
 
 class Matrix(RetrievalModel):

@@ -11,13 +11,13 @@ from rich.console import Console
 from tests.trainer.planted_world import quiet_console
 from tfrec.dataset.batches import Batches
 from tfrec.errors import ArtifactError, DataError
-from trainer.average import WeightAverage
-from trainer.fit import Trainer, restore_best
+from trainer.evaluation.metrics import evaluate_job
 from trainer.job import JobDirectory
-from trainer.metrics import evaluate_job
 from trainer.model import build_model, load_model
-from trainer.progress import EpochProgress
 from trainer.run import make_deterministic, run_job
+from trainer.training.checkpoints import restore_best
+from trainer.training.fit import Trainer
+from trainer.watch.progress import EpochProgress
 
 QUICK = ("train.epochs=4", "train.batch_size=2048", "model.embedding_dim=4", "model.user_id_dropout=0")
 
@@ -150,7 +150,9 @@ def test_a_metric_that_is_not_defined_is_a_clear_error(trainer_of):
 def test_a_loss_that_is_not_finite_is_a_clear_error_and_the_directory_can_be_used_again(world, tmp_path):
     job = JobDirectory(tmp_path / "job")
     wild = world.config("two_tower", *QUICK, "train.optimizer=sgd", "train.learning_rate=1e30")
-    with pytest.raises(DataError, match=r"the loss became (nan|inf) in epoch 1, step \d+; lower train.learning_rate"):
+    with pytest.raises(
+        DataError, match=r"the loss became (nan|inf) in epoch 1, step \d+, whose batch is in .*; lower "
+    ):
         run_job(wild, job, quiet_console())
     run_job(world.config("two_tower", *QUICK, "train.epochs=1"), job, quiet_console())
     assert job.read_metrics()["train/epochs"] == 1
@@ -174,20 +176,3 @@ def test_the_loaded_and_exported_weights_are_those_of_the_best_epoch(world, tmp_
     model, data, _ = load_model(job)
     assert evaluate_job(model, data)["validation/ndcg_at_10"] == written["train/best_ndcg_at_10"]
     assert written["validation/ndcg_at_10"] == written["train/best_ndcg_at_10"]
-
-
-def test_the_average_of_weights_is_the_recursion_step_by_step():
-    variable = tf.Variable([1.0, -2.0])
-    average = WeightAverage([variable], decay=0.5)
-    shadow = np.array([1.0, -2.0])
-    rng = np.random.default_rng(0)
-    for step in range(1, 12):
-        value = rng.normal(size=2).astype(np.float32)
-        variable.assign(value)
-        average.update()
-        decay = min(0.5, (1 + step) / (10 + step))
-        shadow = decay * shadow + (1 - decay) * value
-    average.put_in_place()
-    np.testing.assert_allclose(variable.numpy(), shadow, rtol=1e-5)
-    average.restore()
-    assert np.array_equal(variable.numpy(), value)

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -12,7 +13,8 @@ import yaml
 
 from tests.trainer.planted_world import quiet_console
 from tfrec.errors import ArtifactError, ConfigError
-from trainer import evaluate, export, task
+from trainer import evaluate, export, task, tune
+from trainer.exported import current_version
 from trainer.job import JobDirectory
 from trainer.model import load_model
 from trainer.run import run_job
@@ -45,7 +47,8 @@ def finished(world, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("module", "program"), [(task, "trainer.task"), (evaluate, "trainer.evaluate"), (export, "trainer.export")]
+    ("module", "program"),
+    [(task, "trainer.task"), (evaluate, "trainer.evaluate"), (export, "trainer.export"), (tune, "trainer.tune")],
 )
 def test_help_shows_an_example_first(capsys, module, program):
     with pytest.raises(SystemExit) as caught:
@@ -57,7 +60,9 @@ def test_help_shows_an_example_first(capsys, module, program):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--epoch", "3"], "unknown flag '--epoch'"),
+        (["--epoch", "3"], "unknown flag '--epoch'; did you mean '--epochs'?"),
+        (["--eval-steps", "3"], "--eval-steps: has no meaning here; metrics are always of the whole validation split"),
+        (["--num-epochs", "2", "--set", "train.epochs=3"], "--num-epochs 2 and --set train.epochs=3 disagree"),
         (["--job_dirr=x"], "unknown flag '--job_dirr'; did you mean '--job-dir'?"),
         (["stray"], "unexpected argument 'stray'; every value belongs to a flag"),
         (["--seed", "one"], "argument --seed: invalid int value: 'one'"),
@@ -76,11 +81,6 @@ def test_a_mistake_is_one_line_with_the_way_out(command, tmp_path, more, message
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "job" / "checkpoints").exists()
-
-
-def test_flags_may_be_written_with_underscores(world, tmp_path):
-    flags = task.parser().parse(["--dataset=d", "--model=m", "--job_dir=j", "--no_export"])
-    assert (flags.job_dir, flags.no_export) == ("j", True)
 
 
 def test_a_dataset_that_is_none_is_named(command, tmp_path):
@@ -118,6 +118,7 @@ def test_a_job_leaves_config_metrics_logs_checkpoints_and_an_export(finished):
         "checkpoints",
         "logs",
         "metrics.json",
+        "vocabulary",
         "export",
     }
     assert (job.export("two_tower") / "1" / "saved_model.pb").exists()
@@ -138,7 +139,7 @@ def test_metrics_are_flat_numbers_with_the_protocol_beside_them(finished):
                 for k in (5, 10, 20, 50, 100):
                     assert 0 <= metrics.pop(f"{prefix}/{name}_at_{k}") <= 1
         assert metrics.pop(f"{split}/users") == 300
-    assert set(metrics) == {"train/epochs", "train/best_epoch", "train/best_ndcg_at_10", *TIMES}
+    assert set(metrics) == {"train/epochs", "train/steps", "train/best_epoch", "train/best_ndcg_at_10", *TIMES}
 
 
 def test_tensorboard_has_a_scalar_per_epoch(finished):
@@ -150,7 +151,9 @@ def test_tensorboard_has_a_scalar_per_epoch(finished):
                 found.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
     assert {"train/loss", "validation/ndcg_at_10", "validation/recall_at_100"} <= set(found)
     steps = -(-7608 // 2048)
-    assert all(sorted(scalars) == [steps, 2 * steps] for scalars in found.values())
+    for tag, scalars in found.items():
+        if tag.startswith("validation/"):
+            assert sorted(scalars) == [steps, 2 * steps], tag
     best = max(found["validation/ndcg_at_10"].values())
     assert job.read_metrics()["train/best_ndcg_at_10"] == pytest.approx(best, rel=1e-6)
 
@@ -209,9 +212,35 @@ def changed_dataset(world, tmp_path):
     return directory
 
 
-def test_a_job_is_not_continued_on_another_dataset(copied, command, changed_dataset):
-    with pytest.raises(ConfigError, match="was trained on another dataset; name a new directory"):
+def test_a_job_is_not_continued_on_another_dataset(world, copied, command, changed_dataset):
+    before = copied.config.read_text()
+    with pytest.raises(ConfigError) as caught:
         task.main(command(*QUICK, dataset=changed_dataset))
+    assert str(caught.value) == (
+        f"--job-dir {copied.path}: was trained on another dataset ({world.dataset()}); name a new directory"
+    )
+    assert copied.config.read_text() == before
+
+
+def test_a_job_is_not_continued_on_a_dataset_that_has_changed_under_it(copied, command, changed_dataset):
+    config = yaml.safe_load(copied.config.read_text())
+    copied.config.write_text(yaml.safe_dump({**config, "dataset": str(changed_dataset)}))
+    with pytest.raises(ConfigError) as caught:
+        task.main(command(*QUICK, dataset=changed_dataset))
+    assert str(caught.value) == (
+        f"--job-dir {copied.path}: {changed_dataset} has changed since the job was started (it was "
+        f"{config['dataset_fingerprint']}); name a new directory"
+    )
+
+
+def test_a_job_is_not_continued_on_a_dataset_of_another_schema(world, copied, command):
+    other = world.dataset("fewer_items", "features.item_id.max_size=50")
+    with pytest.raises(ConfigError) as caught:
+        task.main(command(*QUICK, dataset=other))
+    assert str(caught.value) == (
+        f"--job-dir {copied.path}: was trained on a dataset with another schema ({world.dataset()}: differs in the "
+        "features item_id); name a new directory"
+    )
 
 
 def test_a_job_whose_dataset_changed_is_neither_evaluated_nor_exported(copied, changed_dataset):
@@ -281,6 +310,79 @@ def test_a_model_without_training_needs_no_validation_split(world, tmp_path):
     metrics = run_job(world.config("popularity", dataset="no_validation"), JobDirectory(tmp_path), quiet_console())
     assert metrics["validation/users"] == 0
     assert metrics["test/users"] > 0
+
+
+def test_a_finished_and_exported_job_is_not_exported_again(copied, command, capsys):
+    before = {path: path.stat().st_mtime_ns for path in copied.export("two_tower").rglob("*")}
+    task.main(command(*QUICK))
+    assert f"{copied.export('two_tower') / '1'} is up to date" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in copied.export("two_tower").rglob("*")} == before
+
+
+@pytest.mark.parametrize("what", ["weights", "version", "torn"])
+def test_a_job_that_is_not_what_was_exported_is_exported_again(copied, what):
+    """Another training shows in what it says of itself; another release and a torn version are new exports too."""
+    version = copied.export("two_tower") / "1"
+    if what == "torn":
+        (version / "saved_model.pb").unlink()
+    else:
+        card = json.loads((version / "model_card.json").read_text())
+        if what == "weights":
+            card["metrics"]["train/best_ndcg_at_10"] += 1e-9
+        else:
+            card["versions"]["tfrec"] = "0.0.1"
+        (version / "model_card.json").write_text(json.dumps(card))
+    assert current_version(copied) is None
+
+
+def test_the_exported_version_of_a_job_is_known(copied):
+    assert current_version(copied) == copied.export("two_tower") / "1"
+    shutil.rmtree(copied.export("two_tower"))
+    assert current_version(copied) is None
+
+
+def test_results_go_where_the_scheduler_says(copied, command, tmp_path, monkeypatch):
+    """Vertex AI names places for model, checkpoints and logs; the commands that come after find them by themselves."""
+    for name in ("MODEL_DIR", "CHECKPOINT_DIR", "TENSORBOARD_LOG_DIR"):
+        monkeypatch.setenv(f"AIP_{name}", str(tmp_path / name))
+    (tmp_path / "MODEL_DIR" / "variables").mkdir(parents=True)
+    for stale in ("saved_model.pb", "variables/stale", "mine.txt"):
+        (tmp_path / "MODEL_DIR" / stale).write_text("of an earlier run")
+    task.main(command(*QUICK, job="elsewhere"))
+    job = JobDirectory(tmp_path / "elsewhere")
+    assert sorted(path.name for path in job.path.iterdir()) == [
+        "config.yaml",
+        "export",
+        "metrics.json",
+        "places.json",
+        "vocabulary",
+    ]
+    assert (job.checkpoints, job.logs) == (tmp_path / "CHECKPOINT_DIR", tmp_path / "TENSORBOARD_LOG_DIR")
+    assert (job.latest_checkpoints / "checkpoint").exists()
+    assert list(job.logs.glob("events.out.tfevents.*"))
+    version, copy = job.export("two_tower") / "1", tmp_path / "MODEL_DIR"
+    files = {path.relative_to(version): path.read_bytes() for path in version.rglob("*") if path.is_file()}
+    placed = {path.relative_to(copy): path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    assert placed.pop(Path("mine.txt")) == b"of an earlier run"
+    assert placed == files
+    expected = copied.read_metrics()
+    for name in ("MODEL_DIR", "CHECKPOINT_DIR", "TENSORBOARD_LOG_DIR"):
+        monkeypatch.delenv(f"AIP_{name}")
+    evaluate.main(["--job-dir", str(job.path)])
+    assert job.read_metrics()["test/ndcg_at_10"] == expected["test/ndcg_at_10"]
+    with pytest.raises(ConfigError) as caught:
+        task.main(command(*QUICK, job="elsewhere"))
+    assert str(caught.value) == (
+        f"--job-dir {job.path}: its checkpoints lie in {tmp_path / 'CHECKPOINT_DIR'}, AIP_CHECKPOINT_DIR is not set; "
+        "set it to that, or name a new directory"
+    )
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"checkpoint": "x"}'])
+def test_damaged_places_are_one_clear_line(copied, content):
+    (copied.path / "places.json").write_text(content)
+    with pytest.raises(ArtifactError, match=r"places\.json: damaged"):
+        evaluate.main(["--job-dir", str(copied.path)])
 
 
 def test_an_export_goes_where_it_is_told(copied, tmp_path, capsys):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 
 import numpy as np
 import tensorflow as tf
 
 from tfrec.codec.packed import ROW_LENGTHS
 from tfrec.dataset.directory import RAW_PREFIX, DatasetDirectory
-from tfrec.errors import DataError
+from tfrec.dataset.files import READ_ERRORS, find_damage, record_dataset
+from tfrec.errors import DataError, SchemaError, did_you_mean
 from tfrec.schema import (
     EVENT_POSITION,
     EVENT_TIME_MS,
@@ -48,7 +49,9 @@ def encoded_dtype(feature: Feature) -> tf.DType:
     return tf.float32 if isinstance(feature, NumericFeature) and feature.buckets is None else tf.int64
 
 
-def example_parser(schema: Schema, part: str, rows_per_record: int = 1) -> Callable[[tf.Tensor], Tensors]:
+def example_parser(
+    schema: Schema, part: str, rows_per_record: int = 1, columns: Collection[str] | None = None
+) -> Callable[[tf.Tensor], Tensors]:
     """A function from serialized Examples [batch] to tensors [rows] or [rows, width].
 
     Args:
@@ -56,9 +59,19 @@ def example_parser(schema: Schema, part: str, rows_per_record: int = 1) -> Calla
         part: "train", "validation" or "test" (events), "users" or "items".
         rows_per_record: 1, and rows = batch; or more, where `tfrec.codec.pack_rows` wrote the records. The function
             then raises InvalidArgumentError for records whose columns disagree on the number of rows.
+        columns: the ones to parse, in this order; None for all. What is not asked for costs next to nothing.
+
+    Raises:
+        SchemaError: the records of this part have no such column.
 
     """
     dtypes, widths = _columns(schema, part)
+    if columns is not None:
+        for name in columns:
+            if name not in dtypes:
+                raise SchemaError(f"no column {name!r} in the records of {part}{did_you_mean(name, dtypes)}")
+        dtypes = {name: dtypes[name] for name in columns}
+        widths = {name: width for name, width in widths.items() if name in dtypes}
     if rows_per_record > 1:
         return _packed_parser(dtypes, widths)
     defaults = {RAW_PREFIX + name: "" for name in schema.display}
@@ -70,7 +83,8 @@ def example_parser(schema: Schema, part: str, rows_per_record: int = 1) -> Calla
     }
 
     def parse(serialized: tf.Tensor) -> Tensors:
-        return _dense(tf.io.parse_example(serialized, specs), widths)
+        parsed = tf.io.parse_example(serialized, specs)
+        return _dense({name: parsed[name] for name in dtypes}, widths)
 
     return parse
 
@@ -110,7 +124,7 @@ def _packed_parser(dtypes: dict[str, tf.DType], widths: dict[str, int]) -> Calla
             message = f"{name} has another number of rows than the other columns of its record"
             checks.append(tf.debugging.assert_equal(values.row_splits, rows, message))
         with tf.control_dependencies([check for check in checks if check is not None]):
-            return _dense({name: tf.identity(values.values) for name, values in parsed.items()}, widths)
+            return _dense({name: tf.identity(parsed[name].values) for name in dtypes}, widths)
 
     return parse
 
@@ -122,14 +136,13 @@ def _dense(columns: Tensors, widths: dict[str, int]) -> Tensors:
     }
 
 
-def record_dataset(files: Sequence[str]) -> tf.data.Dataset:
-    """Serialized records of the files, in order."""
-    compression = "GZIP" if files and files[0].endswith(".gz") else ""
-    return tf.data.TFRecordDataset(list(files), compression_type=compression, buffer_size=1 << 20)
-
-
-def read_part(dataset: DatasetDirectory, part: str) -> Arrays:
+def read_part(dataset: DatasetDirectory, part: str, columns: Collection[str] | None = None) -> Arrays:
     """Read a whole split, or users or items, into memory.
+
+    Args:
+        dataset: where from.
+        part: "train", "validation", "test", "users" or "items".
+        columns: the ones to read; None for all.
 
     Raises:
         DataError: a file is torn or holds other features than the schema says.
@@ -137,20 +150,26 @@ def read_part(dataset: DatasetDirectory, part: str) -> Arrays:
     """
     files = dataset.files(part)
     rows_per_record = dataset.rows_per_record(part)
-    parse = example_parser(dataset.schema, part, rows_per_record)
+    parse = example_parser(dataset.schema, part, rows_per_record, columns)
+    records_at_once = max(1, PARSE_BATCH // rows_per_record)
     parts: list[Arrays] = []
     try:
         # An empty batch gives every column its dtype and width, so that an empty split has columns too.
         parts.append({name: value.numpy() for name, value in parse(tf.constant([], tf.string)).items()})
-        batches = record_dataset(files).batch(max(1, PARSE_BATCH // rows_per_record))
-        parts += list(batches.map(parse, num_parallel_calls=1).as_numpy_iterator())
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise DataError(f"{dataset.path / part}: records cannot be read: {error.message.splitlines()[0]}") from None
-    columns = {name: np.concatenate([found[name] for found in parts]) for name in parts[0]}
-    rows = len(next(iter(columns.values())))
+        parts += list(record_dataset(files).batch(records_at_once).map(parse).as_numpy_iterator())
+    except READ_ERRORS as error:
+        counted = zip(files, rows_of_files(dataset, part), strict=True)
+        raise find_damage(list(counted), parse, records_at_once) or error from None
+    found = {name: np.concatenate([chunk[name] for chunk in parts]) for name in parts[0]}
+    rows = len(next(iter(found.values())))
     if rows != dataset.rows(part):
         raise DataError(
             f"{dataset.path / part}: records hold {rows} rows, the manifest says {dataset.rows(part)}; "
             "copy the dataset again or rerun the transforms"
         )
-    return columns
+    return found
+
+
+def rows_of_files(dataset: DatasetDirectory, part: str) -> list[int]:
+    """Rows that the manifest says of each of `dataset.files(part)`."""
+    return [int(entry["records"]) for entry in dataset.manifest["files"][part]]

@@ -9,7 +9,7 @@ def factorization_machine(embeddings: tf.Tensor) -> tf.Tensor:
     r"""Sum of the dot products of all pairs of fields, in time linear in the fields (Rendle 2010, lemma 3.1).
 
     .. math:: \sum_{i<j} \langle v_i, v_j \rangle
-              = \tfrac12 \sum_d \Bigl[\bigl(\sum_i v_{id}\bigr)^2 - \sum_i v_{id}^2\Bigr]
+              = \tfrac12 \Bigl[\sum_d \bigl(\sum_i v_{id}\bigr)^2 - \sum_{id} v_{id}^2\Bigr]
 
     Args:
         embeddings: one vector per field, already multiplied by the field's value. float [batch, num_fields, dim]
@@ -18,6 +18,7 @@ def factorization_machine(embeddings: tf.Tensor) -> tf.Tensor:
         float [batch].
 
     """
-    square_of_sum = tf.square(tf.reduce_sum(embeddings, axis=1))
-    sum_of_squares = tf.reduce_sum(tf.square(embeddings), axis=1)
-    return 0.5 * tf.reduce_sum(square_of_sum - sum_of_squares, axis=1)
+    fields, dim = embeddings.shape[1], embeddings.shape[2]
+    sums = tf.reduce_sum(embeddings, axis=1)
+    flat = tf.reshape(embeddings, [-1, fields * dim])
+    return 0.5 * (tf.reduce_sum(tf.square(sums), axis=1) - tf.reduce_sum(tf.square(flat), axis=1))

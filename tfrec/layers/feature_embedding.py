@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfrec.dataset.records import Tensors, list_width
-from tfrec.errors import ConfigError, did_you_mean
-from tfrec.schema import Feature, Schema, SequenceFeature
-
-
-def choose_features(schema: Schema, wanted: Sequence[str] | None, *, roles: Sequence[str], key: str) -> tuple[str, ...]:
-    """Names of encoded features: the wanted ones, or all of the roles but sequences.
-
-    Raises:
-        ConfigError: a wanted feature is not an encoded one of these roles.
-
-    """
-    allowed = [name for name, feature in schema.encoded.items() if feature.role in roles]
-    if wanted is None:
-        return tuple(name for name in allowed if not isinstance(schema.encoded[name], SequenceFeature))
-    for name in wanted:
-        if name not in allowed:
-            raise ConfigError(
-                f"{key}: no encoded feature {name!r} of role {' or '.join(roles)}{did_you_mean(name, allowed)}"
-            )
-    return tuple(wanted)
+from tfrec.dataset.records import Tensors
+from tfrec.layers.field_plan import FieldPlan
+from tfrec.layers.id_tables import IdTable, fixed_rows
+from tfrec.layers.tables import look_up, main_row, normal_rows
+from tfrec.row_sums import sum_rows
 
 
 class EmbeddedFeatures(NamedTuple):
@@ -38,29 +21,17 @@ class EmbeddedFeatures(NamedTuple):
 
 
 class FeatureEmbedding(tf.keras.layers.Layer):
-    """A table per field: ids are looked up, several ids averaged, numbers multiplied into a vector of their field.
+    """One table for all fields: ids are looked up, several averaged, numbers multiplied into a vector of their field.
 
-    Padding (id 0) of a multi-valued field adds nothing; a field without values is a zero vector. The rows of padding in
-    single-valued fields are learnt: there 0 means "missing".
+    Padding (id 0) of a multi-valued field is not looked up at all; a field without values is a zero vector. The rows of
+    padding in single-valued fields are learnt: there 0 means "missing". Fields come out in the order of `plan.fields`.
     """
 
-    def __init__(
-        self,
-        schema: Schema,
-        num_ids: dict[str, int],
-        features: Sequence[str],
-        dim: int,
-        *,
-        stddev: float,
-        seed: int,
-        first_order: bool = True,
-    ) -> None:
+    def __init__(self, plan: FieldPlan, dim: int, *, stddev: float, seed: int, first_order: bool = True) -> None:
         """Make the tables.
 
         Args:
-            schema: of the dataset.
-            num_ids: feature → rows of its table; a number has one row, its own vector.
-            features: the fields, in order.
+            plan: the fields.
             dim: of the vectors.
             stddev: of the initial vectors; first-order weights start at 0.
             seed: of the initial vectors.
@@ -68,36 +39,126 @@ class FeatureEmbedding(tf.keras.layers.Layer):
 
         """
         super().__init__(name="feature_embedding")
-        self.features = tuple(features)
-        self._kinds: dict[str, Feature] = {name: schema.encoded[name] for name in features}
-        tables, weights = {}, {}
-        for index, name in enumerate(self.features):
-            rows = num_ids.get(name, 1)
-            initial = tf.random.stateless_normal([rows, dim], seed=[seed, index], stddev=stddev)
-            tables[name] = tf.Variable(initial, name=f"embedding/{name}")
-            if first_order:
-                weights[name] = tf.Variable(tf.zeros([rows]), name=f"first_order/{name}")
-        # Assigned whole: Keras tracks what a dict holds when it becomes an attribute.
-        self.tables: dict[str, tf.Variable] = tables
-        self.first_order: dict[str, tf.Variable] = weights
+        self.plan = plan
+        rows = {"embedding": plan.num_rows, "quotients": plan.num_quotients, "numbers": len(plan.numbers)}
+        self._tables = {
+            name: tf.Variable(
+                # Quotients around 1, so that a product starts as spread as a plain row.
+                normal_rows(count, dim, stddev=stddev, seed=[seed, index], mean=float(name == "quotients")),
+                shape=[count, dim],
+                dtype=tf.float32,
+                name=name,
+            )
+            for index, (name, count) in enumerate(rows.items())
+            if count
+        }
+        self._first_order = {
+            name: tf.Variable(tf.zeros([count, 1]), name=f"{name}_first_order")
+            for name, count in rows.items()
+            if count and first_order
+        }
+
+    @property
+    def first_order(self) -> list[tf.Variable]:
+        """The first-order weights: the wide part of a model."""
+        return list(self._first_order.values())
+
+    def id_tables(self) -> list[IdTable]:
+        """The rows of every field in every table."""
+        found, plan = [], self.plan
+        for tables in (self._tables, self._first_order):
+            for name, rows in plan.rows.items() if tables else ():
+                found.append(IdTable(tables["embedding"], name, plan.first_row[name], rows))
+                if rows.quotients:
+                    first = plan.first_quotient[name]
+                    found.append(IdTable(tables["quotients"], name, first, rows, is_quotient=True))
+            for row, name in enumerate(plan.numbers if tables else ()):
+                found.append(fixed_rows(tables["numbers"], name, row))
+        return found
 
     def call(self, features: Tensors) -> EmbeddedFeatures:
         """Encoded features [batch] or [batch, width] → `EmbeddedFeatures`."""
-        vectors = tf.stack([self._look_up(self.tables[name], name, features[name]) for name in self.features], axis=1)
-        if not self.first_order:
-            return EmbeddedFeatures(vectors, tf.zeros_like(vectors[:, :, 0]))
-        weights = [self._look_up(self.first_order[name], name, features[name]) for name in self.features]
-        return EmbeddedFeatures(vectors, tf.stack(weights, axis=1))
+        ids = _Ids(self.plan, features)
+        vectors = _combined(self._tables, ids, is_product=True)
+        if not self._first_order:
+            return EmbeddedFeatures(vectors, tf.zeros(tf.shape(vectors)[:2]))
+        return EmbeddedFeatures(vectors, tf.squeeze(_combined(self._first_order, ids, is_product=False), axis=2))
 
-    def _look_up(self, table: tf.Variable, name: str, values: tf.Tensor) -> tf.Tensor:
-        """A table [rows, …] and a field's values → [batch, …]; touches only the rows that occur."""
-        if values.dtype.is_floating:
-            return tf.tensordot(values[:, None], table, axes=1)
-        looked_up = tf.gather(table, values)
-        if list_width(self._kinds[name]) is None:
-            return looked_up
-        present = tf.cast(values != 0, table.dtype)
-        share = tf.math.divide_no_nan(present, tf.reduce_sum(present, axis=1, keepdims=True))
-        if looked_up.shape.rank == 3:
-            share = share[:, :, None]
-        return tf.reduce_sum(looked_up * share, axis=1)
+
+class _Bags(NamedTuple):
+    """Several bags side by side, their values flat and without padding."""
+
+    present: tf.Tensor  # which ids are values. bool [batch, columns]
+    bag: tf.Tensor  # of each value. int32 [values]
+    share: tf.Tensor  # of each value in its bag. [values]
+    count: tf.Tensor  # of bags, batch × features
+
+    @classmethod
+    def find(cls, features: list[tf.Tensor], batch: tf.Tensor) -> _Bags:
+        """Ids [batch, width] of several features → a bag for each row and feature."""
+        present = tf.concat([ids != 0 for ids in features], axis=1)
+        bag_of_column = tf.repeat(tf.range(len(features), dtype=tf.int32), [ids.shape[1] for ids in features])
+        bags = tf.range(batch, dtype=tf.int32)[:, None] * len(features) + bag_of_column
+        bag, count = tf.boolean_mask(bags, present), batch * len(features)
+        sizes = tf.math.unsorted_segment_sum(tf.ones_like(bag, tf.float32), bag, count)
+        return cls(present, bag, tf.math.reciprocal_no_nan(tf.gather(sizes, bag)), count)
+
+    def mean(self, vectors: tf.Tensor) -> tf.Tensor:
+        """[values, dim] → [count, dim], 0 for an empty bag."""
+        return sum_rows(vectors, self.bag, self.count, self.share)
+
+
+class _Composed(NamedTuple):
+    """Rows of one field whose vectors are made of two; of its values alone where it is a bag."""
+
+    remainder: tf.Tensor
+    quotient: tf.Tensor
+    bags: _Bags | None
+
+
+class _Ids:
+    """What a batch looks up, found once for vectors and first-order weights."""
+
+    def __init__(self, plan: FieldPlan, features: Tensors) -> None:
+        self.plan = plan
+        self.batch = tf.shape(next(iter(features.values())))[0]
+        if plan.singles:
+            columns = [_rows_of(plan, name, features[name]) for name in plan.singles]
+            self.singles = tf.stack(columns, axis=1)  # [batch, singles]
+        if plan.bags:
+            self.bags = _Bags.find([features[name] for name in plan.bags], self.batch)
+            rows = tf.concat([_rows_of(plan, name, features[name]) for name in plan.bags], axis=1)
+            self.in_bags = tf.boolean_mask(rows, self.bags.present)  # [values]
+        self.composed = {name: self._composed(name, features[name]) for name in plan.composed}
+        if plan.numbers:
+            self.numbers = tf.stack([features[name] for name in plan.numbers], axis=1)[:, :, None]
+
+    def _composed(self, name: str, ids: tf.Tensor) -> _Composed:
+        bags = None
+        if name in self.plan.multivalued:
+            bags = _Bags.find([ids], self.batch)
+            ids = tf.boolean_mask(ids, bags.present)
+        quotient = ids // tf.cast(self.plan.rows[name].rows, ids.dtype)
+        return _Composed(_rows_of(self.plan, name, ids), quotient + self.plan.first_quotient[name], bags)
+
+
+def _rows_of(plan: FieldPlan, name: str, ids: tf.Tensor) -> tf.Tensor:
+    return main_row(ids, plan.rows[name]) + plan.first_row[name]
+
+
+def _combined(tables: dict[str, tf.Variable], ids: _Ids, *, is_product: bool) -> tf.Tensor:
+    """[batch, fields, width of the tables]; rows of composed fields are multiplied, or added."""
+    blocks = []
+    if ids.plan.singles:
+        blocks.append(look_up(tables["embedding"], ids.singles))
+    if ids.plan.bags:
+        vectors = look_up(tables["embedding"], ids.in_bags)
+        blocks.append(tf.reshape(ids.bags.mean(vectors), [ids.batch, len(ids.plan.bags), vectors.shape[1]]))
+    for name in ids.plan.composed:
+        rows = ids.composed[name]
+        one, other = look_up(tables["embedding"], rows.remainder), look_up(tables["quotients"], rows.quotient)
+        vectors = one * other if is_product else one + other
+        blocks.append((vectors if rows.bags is None else rows.bags.mean(vectors))[:, None, :])
+    if ids.plan.numbers:
+        blocks.append(ids.numbers * tables["numbers"])
+    return blocks[0] if len(blocks) == 1 else tf.concat(blocks, axis=1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfrec.layers.tables import look_up
+
 
 class PositionWeightedPooling(tf.keras.layers.Layer):
     r"""Sum of the history's item vectors, each weighted per dimension by how long ago it was.
@@ -35,5 +37,5 @@ class PositionWeightedPooling(tf.keras.layers.Layer):
         # Latest first, so that weights align with columns: gathering a weight per item would cost more than the sum.
         latest_first = tf.reverse_sequence(ids, count, seq_axis=1)
         is_item = tf.cast(latest_first != 0, table.dtype)
-        vectors = tf.gather(table, latest_first) * is_item[:, :, None]
+        vectors = look_up(table, latest_first) * is_item[:, :, None]
         return tf.reduce_sum(vectors * self.weights_by_recency, axis=1)

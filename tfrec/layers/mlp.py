@@ -6,25 +6,63 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tfrec.layers.dropout import dropout
 
-def mlp(units: Sequence[int], *, input_dropout: float, dropout: float, l2: float, seed: int) -> tf.keras.Sequential:
-    """Dense ReLU layers with dropout behind each, then one linear output: float [batch, n] → float [batch, 1].
 
-    `l2` weighs half the squared norm of every kernel; Keras adds it to the loss.
+class MLP(tf.keras.layers.Layer):  # type: ignore[misc]
+    """Dense ReLU layers with dropout before and behind them, then one linear output.
+
+    Weights are float32. The hidden layers may compute in a shorter type while training; the output layer never does: a
+    logit of 8 bits could not rank.
     """
-    keras = tf.keras
-    layers = [keras.layers.Dropout(input_dropout, seed=seed)] if input_dropout else []
-    for index, width in enumerate([*units, 1]):
-        is_output = index == len(units)
-        layers.append(
-            keras.layers.Dense(
-                width,
-                activation=None if is_output else "relu",
-                kernel_initializer=keras.initializers.GlorotUniform(seed=seed + index),
-                kernel_regularizer=keras.regularizers.L2(l2 / 2) if l2 else None,
-                name=f"dense_{index}",
-            )
-        )
-        if dropout and not is_output:
-            layers.append(keras.layers.Dropout(dropout, seed=seed + index + 1))
-    return keras.Sequential(layers, name="mlp")
+
+    def __init__(
+        self, inputs: int, units: Sequence[int], *, input_dropout: float = 0.0, dropout: float = 0.0, seed: int = 0
+    ) -> None:
+        """Make the layers.
+
+        Args:
+            inputs: width of the input.
+            units: widths of the hidden layers.
+            input_dropout: of the input.
+            dropout: behind each hidden layer.
+            seed: of the kernels (Glorot uniform).
+
+        """
+        super().__init__(name="mlp")
+        self._rates = [input_dropout, *[dropout] * len(units)]
+        kernels, biases = [], []
+        for index, (rows, columns) in enumerate(zip([inputs, *units], [*units, 1], strict=True)):
+            limit = (6.0 / (rows + columns)) ** 0.5
+            initial = tf.random.stateless_uniform([rows, columns], [seed, index], -limit, limit)
+            kernels.append(tf.Variable(initial, name=f"mlp/kernel_{index}"))
+            biases.append(tf.Variable(tf.zeros([columns]), name=f"mlp/bias_{index}"))
+        self.kernels: list[tf.Variable] = kernels
+        self.biases: list[tf.Variable] = biases
+
+    def call(
+        self,
+        values: tf.Tensor,
+        seeds: Sequence[tf.Tensor] | None = None,
+        compute_type: tf.DType = tf.float32,
+    ) -> tf.Tensor:
+        """Float [batch, inputs] → float32 [batch].
+
+        Args:
+            values: the input.
+            seeds: of the dropouts, int32 [2] each, one more than there are hidden layers; None outside of training.
+            compute_type: of the hidden layers.
+
+        """
+        for index, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
+            values = dropout(values, self._rates[index], None if seeds is None else seeds[index])
+            is_output = index == len(self.kernels) - 1
+            values = _affine(values, kernel, bias, tf.float32 if is_output else compute_type)
+            if not is_output:
+                values = tf.nn.relu(values)
+        return tf.reshape(values, [-1])
+
+
+def _affine(values: tf.Tensor, kernel: tf.Variable, bias: tf.Variable, compute_type: tf.DType) -> tf.Tensor:
+    product = tf.matmul(tf.cast(values, compute_type), tf.cast(kernel, compute_type))
+    return tf.nn.bias_add(product, tf.cast(bias, compute_type))

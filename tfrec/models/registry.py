@@ -14,6 +14,7 @@ _MODELS = {
     "deepfm": "tfrec.models.deepfm:DeepFM",
     "popularity": "tfrec.models.popularity:Popularity",
     "two_tower": "tfrec.models.two_tower:TwoTower",
+    "wide_deep": "tfrec.models.wide_deep:WideDeep",
 }
 
 

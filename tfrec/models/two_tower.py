@@ -3,25 +3,39 @@ r"""Two towers: a vector for the user and what the user did lately, a vector for
 .. math:: s(u, i) = \Bigl(e_u + \sum_{r} w_r \odot E_{h_r} + \sum_f e_f\Bigr) \cdot \Bigl(E_i + \sum_g e_g\Bigr)
 
 E is one table for the items of the history and for the candidates, h_r the user's r-th latest item, w_r learnt weights
-by recency, e_f and e_g embeddings of further user and item features. Trained by in-batch softmax with logQ correction.
-The score is a dot product, so items can be found by nearest-neighbour search.
+by recency, e_f and e_g embeddings of further user and item features. Trained by a softmax over sampled negatives. The
+score is a dot product, so items can be found by nearest-neighbour search.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import tensorflow as tf
 from pydantic import Field
 
 from tfrec.dataset.records import Tensors
 from tfrec.errors import ConfigError
-from tfrec.layers import FeatureEmbedding, PositionWeightedPooling
-from tfrec.layers.feature_embedding import choose_features
-from tfrec.losses import InBatchSoftmax, catalogue_softmax
+from tfrec.layers import (
+    FeatureEmbedding,
+    FieldPlan,
+    IdTable,
+    PositionWeightedPooling,
+    TableConfig,
+    TableShape,
+    choose_features,
+)
+from tfrec.layers.tables import look_up, plan_rows
+from tfrec.losses import KnownPositives, sampled_softmax
 from tfrec.models.base import GradientModel, ModelConfig, RetrievalModel, TwoTowerEmbeddings, frozen_variable
 from tfrec.models.inputs import ModelInputs
-from tfrec.schema import FIRST_OOV_ID, ITEM_INDEX, USER_INDEX, SequenceFeature
+from tfrec.negatives import NegativesConfig, make_sampler
+from tfrec.negatives.hard import mean_softmax
+from tfrec.replicas import gathered
+from tfrec.schema import FIRST_OOV_ID, ITEM_INDEX, USER_INDEX, Schema, SequenceFeature
+
+DROPOUT_SALT, NEGATIVES_SALT = 1, 2
 
 
 class TwoTowerConfig(ModelConfig):
@@ -40,10 +54,8 @@ class TwoTowerConfig(ModelConfig):
     user_features: tuple[str, ...] = Field((), description="further user and context features")
     item_features: tuple[str, ...] = Field((), description="further item features, beside the id")
     embedding_stddev: float = Field(0.03, gt=0, description="of the initial embeddings")
-    loss: Literal["in_batch", "catalogue"] = Field(
-        "in_batch", description="negatives: the items of the batch, or (for a small catalogue) all items"
-    )
-    temperature: float = Field(1.0, gt=0, description="divides the logits of the in-batch softmax")
+    negatives: NegativesConfig = NegativesConfig()
+    temperature: float = Field(1.0, gt=0, description="divides the logits of the softmax")
     mask_known_positives: bool = Field(True, description="a user's other training items are not negatives")
 
 
@@ -59,11 +71,20 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         "patience": 4,
         "epochs": 30,
     }
+    search_space: ClassVar[dict[str, str]] = {
+        "train.learning_rate": "log(0.0005, 0.02)",
+        "train.batch_size": "[512, 1024, 2048]",
+        "model.embedding_dim": "[32, 64, 128]",
+        "model.history_half_life": "log(1, 50)",
+        "model.user_id_dropout": "uniform(0, 0.9)",
+        "model.temperature": "log(0.3, 3)",
+    }
 
     def __init__(self, config: TwoTowerConfig, inputs: ModelInputs, seed: int = 1) -> None:
         super().__init__(name="two_tower")
         self.config = config
         self.inputs = inputs
+        self.seed = seed
         schema = inputs.schema
         self._history = schema.history if config.use_history else None
         self._user_features = choose_features(
@@ -87,9 +108,7 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
             self._pooling = PositionWeightedPooling(feature.length, config.embedding_dim, config.history_half_life)
         self._user_side = self._features(self._user_features, seed + 2)
         self._item_side = self._features(self._item_features, seed + 3)
-        self._task = InBatchSoftmax(config.temperature)
-        counts = inputs.train.item_counts()
-        self._item_probability = tf.constant(counts / max(counts.sum(), 1), tf.float32)
+        self._negatives = make_sampler(config.negatives, inputs.train.item_counts())
         self._catalogue = {name: tf.constant(values) for name, values in inputs.catalogue.features.items()}
         self._positives = tf.RaggedTensor.from_row_splits(inputs.train.items, inputs.train.row_splits)
         self._item_vectors = frozen_variable(tf.zeros([inputs.num_items, config.embedding_dim]), "item_vectors")
@@ -102,9 +121,7 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         if not names:
             return None
         return FeatureEmbedding(
-            self.inputs.schema,
-            self.inputs.num_ids,
-            names,
+            FieldPlan(self.inputs.schema, self.inputs.num_ids, names),
             self.config.embedding_dim,
             stddev=self.config.embedding_stddev * 0.1,
             seed=seed,
@@ -114,7 +131,7 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
     def embed_users(self, features: Tensors) -> tf.Tensor:
         vector = 0.0
         if self._user_table is not None:
-            vector += tf.gather(self._user_table, features[self.inputs.schema.user_id])
+            vector += look_up(self._user_table, features[self.inputs.schema.user_id])
         if self._history is not None:
             vector += self._pooling(self._item_table, features[self._history])
         if self._user_side is not None:
@@ -122,35 +139,76 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         return vector
 
     def embed_items(self, features: Tensors) -> tf.Tensor:
-        vector = tf.gather(self._item_table, features[self.inputs.schema.item_id])
+        vector = look_up(self._item_table, features[self.inputs.schema.item_id])
         if self._item_side is not None:
             vector += tf.reduce_sum(self._item_side(features).vectors, axis=1)
         return vector
 
     def compute_loss(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
-        items = inputs[ITEM_INDEX]
-        positives = tf.gather(self._positives, inputs[USER_INDEX]) if self.config.mask_known_positives else None
-        if training:
-            inputs = {
-                **inputs,
-                self.inputs.schema.user_id: self._some_unknown(inputs[self.inputs.schema.user_id]),
-            }
-        if self.config.loss == "catalogue":
-            return catalogue_softmax(self.embed_users(inputs), self.embed_items(self._catalogue), items, positives)
-        return self._task(
-            self.embed_users(inputs),
-            self.embed_items({name: tf.gather(values, items) for name, values in self._catalogue.items()}),
-            candidate_sampling_probability=tf.gather(self._item_probability, items),
-            candidate_ids=items,
-            known_positives=positives,
+        order = tf.argsort(inputs[USER_INDEX])  # rows of one user share a list of known positives
+        inputs = {name: tf.gather(values, order) for name, values in inputs.items()}
+        items, users = inputs[ITEM_INDEX], inputs[USER_INDEX]
+        known = KnownPositives.of_rows(items)
+        if self.config.mask_known_positives:
+            known = KnownPositives.of_users(users, self._positives)
+        if training and self.config.user_id_dropout:
+            inputs[self.inputs.schema.user_id] = self._some_unknown(inputs[self.inputs.schema.user_id])
+        queries = self.embed_users(inputs) / self.config.temperature
+        drawn = self._negatives.draw(
+            items,
+            gathered(items),
+            self.draw_seed(NEGATIVES_SALT, per_replica=False),
+            lambda pool, offsets: mean_softmax(queries, self._embed(pool), offsets),
+        )
+        return sampled_softmax(
+            queries,
+            self._embed(items),
+            self._embed(drawn.items),
+            drawn.items,
+            drawn.log_weights,
+            known,
+            positive_offsets=drawn.positive_offsets,
+            num_items=self.inputs.num_items,
+            compute_type=self.compute_type if training else tf.float32,
         )
 
+    def _embed(self, items: tf.Tensor) -> tf.Tensor:
+        """Vectors of items of the catalogue, by item index."""
+        return self.embed_items({name: tf.gather(values, items) for name, values in self._catalogue.items()})
+
     def _some_unknown(self, users: tf.Tensor) -> tf.Tensor:
-        is_dropped = tf.random.uniform(tf.shape(users)) < self.config.user_id_dropout
-        return tf.where(is_dropped, tf.constant(FIRST_OOV_ID, users.dtype), users)
+        drawn = tf.random.stateless_uniform(tf.shape(users), self.draw_seed(DROPOUT_SALT), alg="philox")
+        return tf.where(drawn < self.config.user_id_dropout, tf.constant(FIRST_OOV_ID, users.dtype), users)
+
+    def id_tables(self) -> list[IdTable]:
+        schema, num_ids = self.inputs.schema, self.inputs.num_ids
+        items, users = (plan_rows(num_ids[name], TableConfig()) for name in (schema.item_id, schema.user_id))
+        found = [IdTable(self._item_table, schema.item_id, 0, items, content=self._item_features)]
+        if self._user_table is not None:
+            found.append(IdTable(self._user_table, schema.user_id, 0, users))
+        for side in (self._user_side, self._item_side):
+            found += [] if side is None else side.id_tables()
+        return found
 
     def train_columns(self) -> frozenset[str]:
         return self.required_features | {USER_INDEX, ITEM_INDEX}
+
+    @classmethod
+    def table_shapes(
+        cls, config: TwoTowerConfig, schema: Schema, num_ids: Mapping[str, int], num_items: int
+    ) -> list[TableShape]:
+        dim = config.embedding_dim
+        shapes = [TableShape("items", num_ids[schema.item_id], dim)]
+        if config.use_user_id:
+            shapes.append(TableShape("users", num_ids[schema.user_id], dim))
+        for side, wanted, roles in (
+            ("user_features", config.user_features, ("user", "context")),
+            ("item_features", config.item_features, ("item",)),
+        ):
+            names = choose_features(schema, wanted, roles=roles, key=f"model.{side}")
+            found = FieldPlan(schema, num_ids, names).table_shapes(dim, first_order=False)
+            shapes += [TableShape(f"{side}/{shape.name}", shape.rows, dim) for shape in found]
+        return [*shapes, TableShape("item_vectors", num_items, dim)]
 
     @property
     def required_features(self) -> frozenset[str]:

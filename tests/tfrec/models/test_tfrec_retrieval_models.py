@@ -16,7 +16,7 @@ TWO_TOWER_NON_DEFAULT = {
     "user_features": ["country", "age"],
     "item_features": ["genres"],
     "embedding_stddev": 0.5,
-    "loss": "catalogue",
+    "negatives": {"kind": "hard", "n": 33, "alpha": 0.5, "pool": 3},
     "temperature": 0.3,
     "mask_known_positives": False,
 }

@@ -1,0 +1,418 @@
+"""`python -m trainer.tune`: what is searched, what a search remembers, and that going on changes nothing."""
+
+import csv
+import itertools
+import json
+import math
+import signal
+import subprocess
+import sys
+from contextlib import nullcontext
+
+import optuna
+import pytest
+import yaml
+from optuna.trial import TrialState
+
+from tests.trainer.planted_world import quiet_console
+from tfrec.errors import ArtifactError, ConfigError
+from tfrec.models.registry import model_class, model_names
+from trainer import tune
+from trainer.config import load_job_config, resolve_config
+from trainer.job import JobDirectory
+from trainer.search.plan import SearchPlan
+from trainer.search.report import as_json, importance, write_best, write_trials
+from trainer.search.space import dimension, read_space
+from trainer.search.study import alone, completed, counted, next_trial, open_study, retry_broken_off
+from trainer.search.work import reporter, work
+
+SPACE = ("train.learning_rate=log(1e-4, 1e-1)", "model.embedding_dim=[2, 4]")
+SHARED = ("train.epochs=2", "train.batch_size=4096", "model.embedding_dim=4", "model.user_id_dropout=0")
+TRIALS = 3
+
+
+@pytest.fixture(scope="module")
+def plan_of(world):
+    """A plan of a quick search in a directory."""
+
+    def make(directory, space=SPACE, overrides=SHARED[:2] + SHARED[3:], **more):
+        return SearchPlan(str(world.dataset()), "two_tower", directory, space, None, overrides, **more)
+
+    return make
+
+
+def go(plan, trials=TRIALS, deadline=None):
+    """What the command does with one job: the study, after the search."""
+    plan.check()
+    plan.claim()
+    study = open_study(plan)
+    retry_broken_off(study)
+    work(plan, trials, deadline, nullcontext(), quiet_console())
+    return study
+
+
+@pytest.fixture(scope="module")
+def searched(plan_of, tmp_path_factory):
+    """A finished search of a few trials: (plan, study)."""
+    plan = plan_of(tmp_path_factory.mktemp("search") / "study")
+    return plan, go(plan)
+
+
+class PastAfterAnEpoch(float):
+    """A deadline that is ahead when a trial begins and past when its first epoch has ended."""
+
+    def __gt__(self, now):
+        return True
+
+    def __le__(self, now):
+        return True
+
+
+def outcomes(study):
+    return [(trial.params, trial.state, trial.value) for trial in counted(study)]
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("uniform(0, 0.5)", [0, 0.25, 0.5], [-0.1, 0.6, "a", None]),
+        ("log(1e-4, 1e-1)", [0.0001, 0.01, 0.1], [0, 1]),
+        ("int(8, 64, 8)", [8, 16, 64], [9, 72]),
+        (" int( 1 , 3 ) ", [1, 2, 3], [0]),
+        ("logint(8, 256)", [8, 100, 256], [7]),
+        ("[a, b, null]", ["a", "b", None], ["c"]),
+        ("[0.003, 1e30, 1E-3]", [0.003, 1e30, 0.001], ["1e30"]),
+        ("choice(true, false)", [True, False], ["x"]),
+        ("[[64, 32], [128]]", [[64, 32], (128,)], [[64]]),
+    ],
+)
+def test_a_range_holds_what_it_says(text, inside, outside):
+    found = dimension("model.x", text)
+    for value in inside:
+        parameter = found.parameter(value)
+        expected = list(value) if isinstance(value, tuple) else value
+        assert found.value(parameter) == expected
+        key, _, written = found.override(parameter).partition("=")
+        assert (key, yaml.safe_load(written)) == ("model.x", expected)
+    if None not in inside:
+        assert [found.parameter(value) for value in outside] == [None] * len(outside)
+    sampler = optuna.samplers.RandomSampler(seed=1)
+    study = optuna.create_study(sampler=sampler)
+    drawn = [study.ask({"x": found.distribution}).params["x"] for _ in range(50)]
+    assert all(found.parameter(found.value(parameter)) == parameter for parameter in drawn)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            "k=normal(0, 1)",
+            "--space k=normal(0, 1): unknown range 'normal'; did you mean 'uniform'?",
+        ),
+        ("k=logit(1, 2)", "--space k=logit(1, 2): unknown range 'logit'; did you mean 'logint'?"),
+        ("k=log(0, 1)", "--space k=log(0, 1): 0 has no logarithm; begin above 0, or choose uniform or int"),
+        ("k=int(3, 1)", "--space k=int(3, 1): 3 is not below 1; the lowest value comes first"),
+        (
+            "k=int(8, 60, 8)",
+            "--space k=int(8, 60, 8): 60 is no whole number of steps of 8 above 8; choose such an end",
+        ),
+        ("k=log(1)", "--space k=log(1): needs two numbers, lowest and highest; a range is "),
+        ("k=uniform(0, inf)", "--space k=uniform(0, inf): needs two numbers, lowest and highest; a range is "),
+        ("k=int(1, 2.5)", "--space k=int(1, 2.5): needs whole numbers; a range is "),
+        ("k=[1]", "--space k=[1]: needs at least two different values; a range is "),
+        ("k=0.5", "--space k=0.5: not a range; one is "),
+        ("k=[1", "--space k=[1: not a range; one is "),
+        ("/nowhere.yaml", "--space /nowhere.yaml: cannot be read (No such file or directory); name a YAML file, or "),
+    ],
+)
+def test_what_is_no_range_is_refused(given, message):
+    forms = "uniform(0, 0.5), log(1e-4, 1e-1), int(8, 64, 8), logint(8, 256) or [a, b, c]"
+    with pytest.raises(ConfigError) as caught:
+        read_space([given])
+    assert str(caught.value).startswith(message)
+    assert str(caught.value).removeprefix(message) in ("", forms, f"write KEY={forms}")
+
+
+def test_a_space_may_stand_in_a_file(tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text("train.learning_rate: log(1e-4, 1e-1)\nmodel.hidden_units: [[64, 32], [128]]\n")
+    found = read_space([str(path), "model.dropout=uniform(0, 0.5)"])
+    assert list(found) == ["train.learning_rate", "model.hidden_units", "model.dropout"]
+    assert found["model.hidden_units"].override("[128]") == "model.hidden_units=[128]"
+    with pytest.raises(ConfigError, match=r"^--space: model\.hidden_units stands twice; keep one range$"):
+        read_space([str(path), "model.hidden_units=[[1], [2]]"])
+    path.write_text("- a\n")
+    with pytest.raises(ConfigError, match=r"space\.yaml: a mapping of config keys to ranges is needed"):
+        read_space([str(path)])
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("train.learning_rat=log(1e-4, 1)", "unknown key 'learning_rat' in 'train'; did you mean 'learning_rate'?"),
+        ("model.embeding_dim=[8, 16]", "unknown key 'embeding_dim' in 'model'; did you mean 'embedding_dim'?"),
+        (
+            "train.learning_rate=uniform(0, 1)",
+            "train.learning_rate: got 0.0; input should be greater than 0",
+        ),
+        (
+            "model.embedding_dim=uniform(8, 33)",
+            "model.embedding_dim: got 20.5; input should be a valid integer, got a number with a fractional part",
+        ),
+        (
+            "train.optimizer=[adam, adamax]",
+            "train.optimizer: got 'adamax'; input should be 'adam', 'dense_adam', 'adagrad', 'ftrl' or 'sgd'",
+        ),
+        ("train.batch_size=[1, 2]", "a flag or --set gives it a value; keep one of them"),
+        ("train.monitor=[a, b]", "trials are compared by one metric; choose it with --set train.monitor=…"),
+    ],
+)
+def test_a_space_that_does_not_fit_the_config_is_refused_before_the_first_trial(plan_of, tmp_path, space, message):
+    with pytest.raises(ConfigError) as caught:
+        plan_of(tmp_path / "study", (space,)).check()
+    assert str(caught.value) == f"--space {space}: {message}"
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_model_that_is_not_trained_is_not_searched(world, tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"^--model popularity: is not trained by gradients, so it has nothing to search"
+    ):
+        SearchPlan(str(world.dataset()), "popularity", tmp_path).check()
+
+
+@pytest.mark.parametrize("model", [name for name in model_names() if model_class(name).search_space])
+def test_the_space_that_a_model_brings_fits_it(world, tmp_path, model):
+    plan = SearchPlan(str(world.dataset()), model, tmp_path)
+    plan.check()
+    assert set(plan.defaults()) == set(plan.space), "the model's own defaults lie in its space"
+
+
+def test_the_best_trial_is_the_one_that_validation_says(searched):
+    plan, study = searched
+    jobs = [JobDirectory(path) for path in sorted((plan.directory / "trials").iterdir())]
+    reached = {job.path.name: job.read_metrics()["train/best_ndcg_at_10"] for job in jobs}
+    assert list(reached) == ["0000", "0001", "0002"]
+    best = max(reached, key=reached.get)
+    found = as_json(study, plan)
+    assert (found["best"]["directory"], found["best"]["value"]) == (best, reached[best])
+    assert (found["trials"], found["monitor"]) == (TRIALS, "ndcg_at_10")
+    for job, trial in zip(jobs, counted(study), strict=True):
+        config = load_job_config(job.config)
+        assert config.train.learning_rate == trial.params["train.learning_rate"]
+        assert config.model.embedding_dim == trial.params["model.embedding_dim"]
+
+
+def test_the_first_trial_is_the_settings_as_they_are_where_the_space_holds_them(searched):
+    plan, study = searched
+    assert plan.base.train.learning_rate == counted(study)[0].params["train.learning_rate"]
+    assert plan.base.model.embedding_dim == 64  # is not in the space, so it was drawn
+    assert counted(study)[0].params["model.embedding_dim"] in (2, 4)
+
+
+def test_the_test_split_is_not_looked_at(searched):
+    plan, study = searched
+    for job in (plan.directory / "trials").iterdir():
+        assert not [name for name in JobDirectory(job).read_metrics() if name.startswith(("test", "validation/"))]
+    assert "test" not in json.dumps(as_json(study, plan))
+    assert "test" not in write_trials(study, plan).read_text()
+
+
+def test_the_best_settings_are_a_config_file_with_only_the_differences(searched):
+    plan, study = searched
+    path = write_best(study, plan)
+    identity = {"dataset": plan.base.dataset, "dataset_fingerprint": plan.base.dataset_fingerprint}
+    again = resolve_config("two_tower", str(path), [], **identity)
+    best = load_job_config(plan.directory / "trials" / as_json(study, plan)["best"]["directory"] / "config.yaml")
+    assert again == best
+    content = yaml.safe_load(path.read_text())
+    assert set(content["train"]) <= {"epochs", "batch_size", "learning_rate"}
+    assert set(content["model"]) == {"embedding_dim", "user_id_dropout"}
+    assert path.read_text().startswith(
+        f"# two_tower, trial {best_directory(study)} of {TRIALS}: validation ndcg_at_10 0."
+    )
+
+
+def best_directory(study):
+    return f"{completed(study)[0].number:04d}"
+
+
+def test_the_table_has_a_row_per_trial(searched):
+    plan, study = searched
+    rows = list(csv.DictReader(write_trials(study, plan).open(encoding="utf-8")))
+    assert [(row["trial"], row["directory"]) for row in rows] == [(str(n), f"{n:04d}") for n in range(TRIALS)]
+    assert [float(row["ndcg_at_10"]) for row in rows] == [trial.value for trial in counted(study)]
+    assert [float(row["train.learning_rate"]) for row in rows] == [
+        trial.params["train.learning_rate"] for trial in counted(study)
+    ]
+
+
+def test_the_same_search_again_has_nothing_to_do(searched):
+    plan, study = searched
+    before = {path: path.stat().st_mtime_ns for path in (plan.directory / "trials").rglob("*")}
+    expected = outcomes(study)
+    assert outcomes(go(plan)) == expected
+    assert {path: path.stat().st_mtime_ns for path in (plan.directory / "trials").rglob("*")} == before
+
+
+def test_a_search_that_was_broken_off_ends_as_if_it_had_not_been(searched, plan_of, tmp_path):
+    """Broken off within a trial and between two; the trial goes on in its own directory, after its finished epoch."""
+    plan = plan_of(tmp_path / "study")
+    study = go(plan, trials=1, deadline=PastAfterAnEpoch())
+    assert [trial.state for trial in counted(study)] == [TrialState.RUNNING]
+    assert go(plan, trials=2).get_trials()[1].user_attrs == {"directory": "0000", "continues": 0}
+    assert outcomes(go(plan)) == outcomes(searched[1])
+    assert sorted(path.name for path in (plan.directory / "trials").iterdir())[0] == "0000"
+    assert JobDirectory(plan.directory / "trials" / "0000").read_metrics()["train/epochs"] == 2
+
+
+def test_what_is_drawn_follows_from_the_seed(plan_of, tmp_path):
+    def drawn(name, seed):
+        (tmp_path / name).mkdir()
+        plan = plan_of(tmp_path / name, seed=seed)
+        return [next_trial(open_study(plan), plan).params for _ in range(4)]
+
+    first = drawn("first", 1)
+    assert drawn("again", 1) == first
+    assert drawn("other", 2)[1:] != first[1:]
+    assert len({tuple(parameters.values()) for parameters in first}) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"seed": 2}, "seed"),
+        ({"pruner": "none"}, "pruner"),
+        ({"space": SPACE[:1]}, "space"),
+        ({"overrides": ("train.epochs=3",)}, "base"),
+    ],
+)
+def test_another_search_in_the_same_directory_is_refused(searched, plan_of, change, key):
+    plan, _ = searched
+    before = (plan.directory / "study.yaml").read_text()
+    with pytest.raises(ConfigError) as caught:
+        plan_of(plan.directory, **change).claim()
+    assert str(caught.value).startswith(f"--study-dir {plan.directory}: holds a search with another '{key}' (")
+    assert str(caught.value).endswith("); name a new directory")
+    assert (plan.directory / "study.yaml").read_text() == before
+
+
+def test_a_damaged_study_is_one_clear_line(plan_of, tmp_path):
+    (tmp_path / "study.yaml").write_text("[")
+    with pytest.raises(ArtifactError, match=r"study\.yaml: damaged .*; name a new directory"):
+        plan_of(tmp_path).claim()
+
+
+def test_two_commands_do_not_search_in_one_directory(plan_of, tmp_path):
+    plan = plan_of(tmp_path)
+    with alone(plan), pytest.raises(ConfigError) as caught, alone(plan):
+        pass
+    assert str(caught.value) == (
+        f"--study-dir {tmp_path}: another command searches there; wait for it, or give it more --jobs"
+    )
+    with alone(plan):
+        pass
+
+
+def test_a_trial_that_diverges_is_counted_as_failed(plan_of, tmp_path):
+    overrides = (*SHARED, "train.optimizer=sgd", "train.average_decay=null")
+    plan = plan_of(tmp_path / "study", ("train.learning_rate=[0.003, 1e30]",), overrides)
+    study = go(plan, trials=3)
+    states = {trial.params["train.learning_rate"]: set() for trial in counted(study)}
+    for trial in counted(study):
+        states[trial.params["train.learning_rate"]].add(trial.state)
+    assert states == {0.003: {TrialState.COMPLETE}, 1e30: {TrialState.FAIL}}
+    rows = list(csv.DictReader(write_trials(study, plan).open(encoding="utf-8")))
+    failed = [row for row in rows if row["state"] == "fail"]
+    assert failed
+    assert all("the loss became" in row["reason"] and row["ndcg_at_10"] == "" for row in failed)
+
+
+def test_a_search_in_which_nothing_can_be_trained_gives_up(plan_of, tmp_path):
+    overrides = (*SHARED, "model.use_user_id=false", "model.use_history=false")
+    plan = plan_of(tmp_path / "study", SPACE[:1], overrides)
+    with pytest.raises(ConfigError) as caught:
+        go(plan, trials=9)
+    assert str(caught.value).startswith(
+        "the first 3 trials failed, the last one so: model: the user tower reads nothing;"
+    )
+    assert write_best(open_study(plan), plan) is None
+
+
+def test_a_trial_that_is_worse_than_the_median_is_pruned(plan_of, tmp_path):
+    """Median of five finished trials; the first two epochs of a trial are not judged."""
+    plan = plan_of(tmp_path)
+    study = open_study(plan)
+    for value in (0.1, 0.2, 0.3, 0.4, 0.5):
+        trial = study.ask()
+        for epoch in range(1, 5):
+            reporter(study, trial, "ndcg_at_10", None)(epoch, {"ndcg_at_10": value})
+        study.tell(trial, value)
+    for value, epochs in ((0.29, 3), (0.31, 4)):
+        on_epoch = reporter(study, study.ask(), "ndcg_at_10", None)
+        reached = []
+        with pytest.raises(optuna.TrialPruned) if epochs == 3 else nullcontext():
+            for epoch in range(1, 5):
+                reached.append(epoch)
+                on_epoch(epoch, {"ndcg_at_10": value, "recall_at_10": 0.0})
+        assert len(reached) == epochs
+
+
+def test_the_parameter_that_matters_is_told(plan_of, tmp_path):
+    plan = plan_of(tmp_path)
+    study = open_study(plan)
+    ranges = {key: found.distribution for key, found in plan.space.items()}
+    for number in itertools.count():
+        if len(completed(study)) == 40:
+            break
+        assert importance(study) == {} or number >= 20
+        trial = study.ask(ranges)
+        study.tell(trial, -abs(math.log10(trial.params["train.learning_rate"]) + 2))
+    shares = importance(study)
+    assert shares["train.learning_rate"] > 0.8 > shares["model.embedding_dim"]
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def flags(world, directory, *more):
+    shared = [part for override in SHARED[:2] + SHARED[3:] for part in ("--set", override)]
+    space = [part for one in SPACE for part in ("--space", one)]
+    dataset = ["--dataset", str(world.dataset()), "--model", "two_tower", "--study-dir", str(directory)]
+    return [sys.executable, "-m", "trainer.tune", *dataset, *shared, *space, "--trials", str(TRIALS), *more]
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_and_finds_the_same(world, searched, tmp_path):
+    arguments = flags(world, tmp_path / "study")
+    first = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    for line in first.stderr:
+        if line.startswith("trial 0001 "):
+            break
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    second = subprocess.run([*arguments, "--json"], capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second.stderr
+    assert json.loads(second.stdout)["best"]["value"] == as_json(searched[1], searched[0])["best"]["value"]
+    assert outcomes(open_study(searched[0])) == outcomes(
+        optuna.load_study(study_name="two_tower", storage=f"sqlite:///{tmp_path / 'study' / 'study.db'}")
+    )
+    assert second.stderr.splitlines()[-1] == f"the best settings: {tmp_path / 'study' / 'best.yaml'}"
+    assert "Traceback" not in second.stderr
+    assert "WARNING" not in second.stderr
+
+
+@pytest.mark.slow
+def test_several_processes_share_a_search(world, tmp_path):
+    arguments = flags(world, tmp_path / "study", "--jobs", "2", "--json", "--trials", "2")
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["trials"] == 2
+    rows = list(csv.DictReader((tmp_path / "study" / "trials.csv").open(encoding="utf-8")))
+    assert [row["state"] for row in rows] == ["complete"] * 2
+    assert len({row["train.learning_rate"] for row in rows}) == 2
+
+
+def test_a_mistake_is_one_line(world, tmp_path):
+    with pytest.raises(ConfigError, match=r"^unknown flag '--trial'; did you mean '--trials'\?$"):
+        tune.main(["--dataset", "d", "--model", "deepfm", "--study-dir", str(tmp_path), "--trial", "3"])
+    with pytest.raises(ConfigError, match=r"^argument --pruner: got 'medium'; did you mean 'median'\?$"):
+        tune.main(["--dataset", "d", "--model", "deepfm", "--study-dir", str(tmp_path), "--pruner", "medium"])

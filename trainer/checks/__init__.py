@@ -1,0 +1,1 @@
+"""What is found out before the first step: values, memory, whose job directory it is."""

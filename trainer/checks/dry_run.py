@@ -1,0 +1,92 @@
+"""`--dry-run`: everything that can be known before training is checked, two steps are run, and nothing is kept."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import tensorflow as tf
+from rich.console import Console
+
+from tfrec.errors import DataError
+from tfrec.models.base import GradientModel
+from trainer.checks.claim import require_same_job
+from trainer.checks.memory import machine, memory_need, need_as_json, print_need, smallest_gpu
+from trainer.checks.preflight import preflight
+from trainer.checks.values import require_values, require_vocabularies
+from trainer.cluster.placement import Placement
+from trainer.config import JobConfig
+from trainer.data import JobData
+from trainer.job import JobDirectory
+from trainer.model import build_model
+from trainer.request.files import open_job_dataset
+from trainer.run import make_deterministic
+from trainer.training.optimizer import loss_scaled, make_optimizer
+from trainer.training.replica_step import ReplicaStep
+from trainer.training.source import open_source
+from trainer.training.steps import SynchronousSteps
+
+STEPS = 2
+CHECKED_ROWS = 1_000_000  # of training, at most: labels and ids in their range
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One step: its loss, and how long it took (the first with tracing)."""
+
+    loss: float
+    seconds: float
+
+
+def dry_run(config: JobConfig, job: JobDirectory, console: Console) -> dict[str, Any]:
+    """Check data, config and memory, run two steps; return what was found.
+
+    Raises:
+        TfrecError: what a real run would stumble over.
+
+    """
+    require_same_job(config, job)
+    dataset = open_job_dataset(config)
+    devices = [device for device in (machine(), smallest_gpu()) if device is not None]
+    print_need(console, config, memory_need(config, dataset), devices)
+    need = preflight(config, dataset)
+    require_vocabularies(dataset)
+    data = JobData(dataset)
+    for split in ("validation", "test"):
+        data.split(split)  # what is read is checked
+    rows = {split: dataset.rows(split) for split in ("train", "validation", "test")}
+    console.print("rows: " + " · ".join(f"{split} {count:,}" for split, count in rows.items()), highlight=False)
+    make_deterministic(config.seed)
+    model = build_model(config, data)
+    shapes, steps = _two_steps(model, config, data) if isinstance(model, GradientModel) else ({}, [])
+    for name, shape in shapes.items():
+        console.print(f"  {name:<20} {shape}", highlight=False)
+    for number, step in enumerate(steps, start=1):
+        tracing = " with tracing" if number == 1 else ""
+        console.print(f"step {number}: loss {step.loss:.4f}, {step.seconds:.3f} s{tracing}", highlight=False)
+    console.print(f"nothing was written to {job.path}", highlight=False, soft_wrap=True)
+    found = {"memory": need_as_json(need, devices), "rows": rows, "batch": shapes}
+    return {**found, "steps": [asdict(step) for step in steps]}
+
+
+def _two_steps(model: GradientModel, config: JobConfig, data: JobData) -> tuple[dict[str, str], list[StepReport]]:
+    """Shapes of the batch, and both steps, as training would take them on one device."""
+    placement = Placement("one")
+    source = open_source(data, model.train_columns(), config, placement)
+    model.compute_type = tf.as_dtype(config.train.precision)
+    optimizer = loss_scaled(make_optimizer(config.train, model, source.steps_per_epoch), config.train)
+    model.compile(optimizer=optimizer)
+    runner = SynchronousSteps(ReplicaStep(model, optimizer, xla=config.train.xla), source, placement)
+    steps = []
+    with source.explained_errors():
+        for batch in source.epoch(0).take(-(-CHECKED_ROWS // source.batch_size)).as_numpy_iterator():
+            require_values(data.dataset, "train", batch)
+        batches = runner.batches(0)
+        for number in range(1, STEPS + 1):
+            done = runner.run(batches, 1)
+            steps.append(StepReport(done.loss_sum, round(done.seconds, 4)))
+            if not math.isfinite(done.loss_sum):
+                raise DataError(f"the loss is {done.loss_sum} in step {number}; lower train.learning_rate")
+        first = next(iter(source.epoch(0)))
+    return {name: f"{value.dtype.name} {list(value.shape)}" for name, value in sorted(first.items())}, steps

@@ -1,0 +1,235 @@
+"""The memory that a config needs, from its shapes alone, against what the machine has: before anything is allocated."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from tfrec.dataset.directory import DatasetDirectory
+from tfrec.dataset.records import encoded_dtype, list_width
+from tfrec.errors import ConfigError
+from tfrec.layers.tables import TableShape
+from tfrec.models.base import GradientModel, RetrievalModel
+from tfrec.models.inputs import id_counts
+from tfrec.models.registry import model_class
+from tfrec.schema import SequenceFeature
+from trainer.config import JobConfig, TrainConfig
+
+# Values that a rule keeps for each weight.
+SLOTS = {"adam": 2, "dense_adam": 2, "adagrad": 1, "ftrl": 2, "sgd": 0}
+# Copies of a batch's activations: forward, their gradients, and one more on the way.
+ACTIVATION_COPIES = 3
+NOT_TRAINED = ("item_vectors",)
+
+
+@dataclass(frozen=True)
+class TableNeed:
+    """Bytes of one table, of what the optimiser keeps for it, and of its average."""
+
+    name: str
+    rows: int
+    width: int
+    table_bytes: int
+    optimizer_bytes: int
+    average_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        return self.table_bytes + self.optimizer_bytes + self.average_bytes
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a job needs, in bytes.
+
+    Attributes:
+        tables: those that grow with the data, in the model's order.
+        activation_bytes: of one batch, roughly: looked-up vectors, and the logits of a retrieval model.
+        data_bytes: the splits as they stand in memory.
+        largest_vocabularies: feature → ids, of the three features with most; the rows of the tables come from these.
+
+    """
+
+    tables: tuple[TableNeed, ...]
+    activation_bytes: int
+    data_bytes: int
+    largest_vocabularies: dict[str, int]
+
+    @property
+    def table_bytes(self) -> int:
+        return sum(table.total_bytes for table in self.tables)
+
+    @property
+    def total_bytes(self) -> int:
+        return self.table_bytes + self.activation_bytes + self.data_bytes
+
+
+@dataclass(frozen=True)
+class Device:
+    """A memory: "machine" or "GPU 0", and how much of it is free."""
+
+    name: str
+    free_bytes: int
+
+
+def memory_need(config: JobConfig, dataset: DatasetDirectory) -> Need:
+    """Compute what a job needs from the counts in its dataset's manifest and statistics; no record is read."""
+    found, num_items = model_class(config.model_name), dataset.rows("items")
+    num_ids = id_counts(dataset)
+    shapes = found.table_shapes(config.model, dataset.schema, num_ids, num_items)
+    batch = min(config.train.batch_size, max(dataset.rows("train"), 1))
+    floats = _values_per_row(config, dataset) * max((shape.dim for shape in shapes), default=0)
+    floats += sum(getattr(config.model, "hidden_units", ()))
+    if issubclass(found, RetrievalModel):
+        floats += min(batch, num_items)  # logits against the items of the batch
+    kept = ("validation", "test") if config.train.input == "stream" else ("train", "validation", "test")
+    return Need(
+        tables=tuple(_table_need(shape, config.train) for shape in shapes),
+        activation_bytes=4 * ACTIVATION_COPIES * batch * floats if issubclass(found, GradientModel) else 0,
+        data_bytes=sum(dataset.rows(split) for split in kept) * row_bytes(dataset),
+        largest_vocabularies=dict(sorted(num_ids.items(), key=lambda item: -item[1])[:3]),
+    )
+
+
+def row_bytes(dataset: DatasetDirectory) -> int:
+    """Bytes of one event in memory: padded lists, int64 ids and indices, float32 numbers."""
+    schema = dataset.schema
+    features = sum(encoded_dtype(feature).size * (list_width(feature) or 1) for feature in schema.encoded.values())
+    return features + 4 * 8 + 4 + 8 * len(schema.extra_fields)
+
+
+def machine() -> Device:
+    """What this process may still take: of the machine, or of its container where that allows less."""
+    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    for line in _text("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):  # what caches give back counts too
+            free = 1024 * int(line.split()[1])
+    limit, used = _text("/sys/fs/cgroup/memory.max"), _text("/sys/fs/cgroup/memory.current")
+    if limit.isdigit() and used.isdigit():
+        cached = sum(
+            int(line.split()[1])
+            for line in _text("/sys/fs/cgroup/memory.stat").splitlines()
+            if line.startswith("inactive_file ")
+        )
+        free = min(free, int(limit) - int(used) + cached)
+    return Device("this machine", free)
+
+
+def smallest_gpu() -> Device | None:
+    """The GPU with the least free memory, or None where there is none (or none that nvidia-smi knows)."""
+    program = shutil.which("nvidia-smi")
+    if program is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return None
+    query = [program, "--query-gpu=index,memory.free", "--format=csv,noheader,nounits"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False)
+    rows = [line.split(",") for line in answer.stdout.splitlines() if answer.returncode == 0]
+    found = [Device(f"GPU {index.strip()}", int(free) << 20) for index, free in rows if free.strip().isdigit()]
+    return min(found, key=lambda device: device.free_bytes, default=None)
+
+
+def require_fit(
+    config: JobConfig, need: Need, host: Device | None = None, gpu: Device | None = None, table_shards: int = 1
+) -> None:
+    """Refuse a job whose tables, activations and data do not fit.
+
+    Args:
+        config: what would be trained.
+        need: of `memory_need`.
+        host: memory that holds the data; this machine's by default.
+        gpu: memory that holds the tables, if there is one.
+        table_shards: machines over which the tables are divided.
+
+    Raises:
+        ConfigError: it would not fit; the largest table, and what makes it smaller.
+
+    """
+    host = host or machine()
+    on_device = need.table_bytes // table_shards + need.activation_bytes
+    if gpu is not None:
+        _require(config, need, on_device, gpu)
+        on_device = 0
+    _require(config, need, on_device + need.data_bytes, host)
+
+
+def print_need(console: Console, config: JobConfig, need: Need, devices: list[Device]) -> None:
+    """Say what is needed, table by table."""
+    table = Table("table", "rows", "width", "bytes", "optimiser", "average", "together")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for one in need.tables:
+        each = (one.table_bytes, one.optimizer_bytes, one.average_bytes, one.total_bytes)
+        table.add_row(one.name, f"{one.rows:,}", f"{one.width:,}", *map(decimal, each))
+    table.add_section()
+    sums = [sum(getattr(one, f"{what}_bytes") for one in need.tables) for what in ("table", "optimizer", "average")]
+    table.add_row("together", "", "", *map(decimal, [*sums, need.table_bytes]))
+    console.print(table)
+    sizes = " · ".join(f"{name} {count:,}" for name, count in need.largest_vocabularies.items())
+    lines = (
+        f"most ids: {sizes}" if sizes else "",
+        f"tables {decimal(need.table_bytes)} + activations of {config.train.batch_size:,} rows, about, "
+        f"{decimal(need.activation_bytes)} + data {decimal(need.data_bytes)} = {decimal(need.total_bytes)}",
+        *(f"free on {device.name}: {decimal(device.free_bytes)}" for device in devices),
+    )
+    for line in filter(None, lines):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def need_as_json(need: Need, devices: list[Device]) -> dict[str, Any]:
+    return {**asdict(need), "total_bytes": need.total_bytes, "free_bytes": {d.name: d.free_bytes for d in devices}}
+
+
+def _require(config: JobConfig, need: Need, wanted: int, device: Device) -> None:
+    if wanted <= device.free_bytes:
+        return
+    if need.data_bytes > need.table_bytes + need.activation_bytes:
+        cause, way_out = f"the data alone takes {decimal(need.data_bytes)}", "set train.input=stream"
+    elif need.activation_bytes > need.table_bytes:
+        cause = f"a batch of {config.train.batch_size:,} rows takes {decimal(need.activation_bytes)}"
+        way_out = "lower train.batch_size"
+    else:
+        sizes = ", ".join(f"{name} {count:,}" for name, count in need.largest_vocabularies.items())
+        cause = f"tables with what the optimiser keeps take {decimal(need.table_bytes)} (most ids: {sizes})"
+        way_out = (
+            "lower model.embedding_dim, choose train.optimizer=adagrad or sgd, or give such a feature a max_size or "
+            "hash_buckets in dataset.yaml"
+        )
+    raise ConfigError(
+        f"{config.model_name} needs about {decimal(wanted)} on {device.name}, which has {decimal(device.free_bytes)} "
+        f"free: {cause}; {way_out}"
+    )
+
+
+def _table_need(shape: TableShape, train: TrainConfig) -> TableNeed:
+    table_bytes = 4 * shape.rows * shape.dim
+    if shape.name in NOT_TRAINED:
+        return TableNeed(shape.name, shape.rows, shape.dim, table_bytes, 0, 0)
+    wide = train.wide_optimizer if shape.name.endswith("first_order") else None
+    slots = SLOTS[wide.name if wide else train.optimizer]
+    # The average of a row is brought up to date when the row is next used: it has to know when that was.
+    average_bytes = 0 if train.average_decay is None else table_bytes + 8 * shape.rows
+    return TableNeed(shape.name, shape.rows, shape.dim, table_bytes, slots * table_bytes, average_bytes)
+
+
+def _values_per_row(config: JobConfig, dataset: DatasetDirectory) -> int:
+    """Vectors that an example looks up at most: of every feature, and of the sequences that the config names."""
+    schema = dataset.schema
+    named = {*(getattr(config.model, "features", None) or ())}
+    if getattr(config.model, "use_history", False) and schema.history is not None:
+        named.add(schema.history)
+    read = {n: f for n, f in schema.encoded.items() if n in named or not isinstance(f, SequenceFeature)}
+    return sum(list_width(feature) or 1 for feature in read.values())
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

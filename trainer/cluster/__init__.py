@@ -1,0 +1,1 @@
+"""Several devices and machines: who takes part, where variables live, what parameter servers do."""

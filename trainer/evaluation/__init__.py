@@ -1,0 +1,1 @@
+"""Models → metrics, after every epoch and at the end."""

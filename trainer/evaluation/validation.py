@@ -1,0 +1,43 @@
+"""What is measured after every epoch, and which of it decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfrec.errors import ConfigError
+from tfrec.models.base import RetrievalModel
+from trainer.data import JobData
+from trainer.evaluation.queries import retrieval_queries
+from trainer.evaluation.scores import KS, evaluate_ranking, evaluate_retrieval, means, ranking_scorer, retrieval_scorer
+
+
+class Validation:
+    """Validation metrics of a model as it stands, called after every epoch."""
+
+    def __init__(self, model: Any, data: JobData) -> None:
+        self._model = model
+        self._data = data
+        if isinstance(model, RetrievalModel):
+            self._queries = retrieval_queries(data, "validation", "at_event")
+            self._scorer = retrieval_scorer(model)
+            self.default_monitor = "ndcg_at_10"
+            self.names = [f"{name}_at_{k}" for name in ("ndcg", "recall", "hit_rate", "mrr", "map") for k in KS]
+            rows = len(self._queries.users)
+        else:
+            label = data.schema.label
+            is_binary = label is not None and label.is_binary
+            self.default_monitor = "log_loss" if is_binary else "rmse"
+            self.names = ["auc", "log_loss"] if is_binary else ["rmse", "mae"]
+            self._scorer = ranking_scorer(model)
+            rows = len(data.validation["label"])
+        if not rows:
+            raise ConfigError(
+                f"{data.dataset.path}: the validation split is empty, so no epoch can be chosen; "
+                "give split.validation a share, or name --eval-files"
+            )
+
+    def __call__(self) -> dict[str, float]:
+        if isinstance(self._model, RetrievalModel):
+            self._model.refresh()
+            return means(evaluate_retrieval(self._model, self._queries, self._scorer))
+        return evaluate_ranking(self._model, self._data.validation, self._scorer)

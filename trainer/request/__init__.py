@@ -1,0 +1,1 @@
+"""What a command line asks for: flags, environment, files."""

@@ -1,0 +1,146 @@
+"""Checkpoints of a job: the latest state, and the best weights. A new one never costs the previous one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tfrec.errors import ArtifactError
+from trainer.cluster.placement import Placement
+from trainer.job import JobDirectory
+
+# An IndexError is what TensorFlow makes of a tensor that ends too early.
+TORN = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError, IndexError)
+NODE = re.compile(r"\{\{[^}]*\}\}")  # which operation of the graph it was
+UNWRITABLE = (tf.errors.OpError, OSError)
+
+
+class Checkpoints:
+    """Writes and restores what a job needs to go on."""
+
+    def __init__(
+        self,
+        job: JobDirectory,
+        model: tf.keras.Model,
+        parts: dict[str, Any],
+        say: Callable[[str], None],
+        placement: Placement,
+    ) -> None:
+        """Name the parts.
+
+        Args:
+            job: where the checkpoints are.
+            model: whose weights the best checkpoint holds.
+            parts: what the latest checkpoint holds besides the model: optimiser and state, built.
+            say: tells people what was found.
+            placement: the chief's files count; the others of a synchronous job take part in saving.
+
+        """
+        self._job = job
+        self._say = say
+        latest, best = (
+            str(placement.checkpoint_directory(path)) for path in (job.latest_checkpoints, job.best_checkpoint)
+        )
+        self._latest = tf.train.CheckpointManager(tf.train.Checkpoint(model=model, **parts), latest, max_to_keep=2)
+        self._best = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), best, max_to_keep=1)
+
+    def save_latest(self, step: int) -> None:
+        """Save the state after `step` steps; the checkpoint before stays until the next.
+
+        Raises:
+            ArtifactError: the disk is full or refuses; earlier checkpoints are untouched.
+
+        """
+        self._save(self._latest, step)
+
+    def save_best(self, epoch: int) -> None:
+        """Save the weights in the place of the best ones so far. Raises ArtifactError as `save_latest` does."""
+        self._save(self._best, epoch)
+
+    def _save(self, manager: tf.train.CheckpointManager, number: int) -> None:
+        before = set(Path(manager.directory).glob("*"))
+        try:
+            _flush(manager.save(checkpoint_number=number))
+        except UNWRITABLE as error:
+            for path in set(Path(manager.directory).glob("ckpt-*")) - before:
+                with contextlib.suppress(OSError):
+                    path.unlink() if path.is_file() else None
+            kept = manager.latest_checkpoint
+            left = f"the one before, {Path(kept).name}, is kept" if kept else "there is none before it"
+            raise ArtifactError(
+                f"{manager.directory}: a checkpoint could not be written ({_first_line(error)}); {left}; "
+                "make room and give the same command again"
+            ) from None
+
+    def restore_latest(self) -> bool:
+        """Restore the newest checkpoint that can be read; whether there was one.
+
+        Raises:
+            ArtifactError: there are checkpoints, but none can be read, or they are of another model.
+
+        """
+        problems = []
+        found = tf.train.get_checkpoint_state(str(self._job.latest_checkpoints))
+        for path in reversed(found.all_model_checkpoint_paths if found else []):
+            try:
+                self._latest.checkpoint.restore(path).assert_existing_objects_matched()
+            except TORN as error:
+                problems.append(f"{Path(path).name} ({_first_line(error)})")
+                self._say(f"{path} is torn; trying the checkpoint before it")
+            except (ValueError, AssertionError, tf.errors.InvalidArgumentError) as error:
+                raise ArtifactError(
+                    f"{path}: is a checkpoint of another model ({_first_line(error)}); name a new --job-dir"
+                ) from None
+            else:
+                return True
+        if problems:
+            raise ArtifactError(
+                f"{self._job.latest_checkpoints}: no checkpoint can be read: {', '.join(problems)}; "
+                "remove the directory to train from the start"
+            )
+        return False
+
+    def restore_best(self) -> None:
+        """Put the best weights into the model. Raises ArtifactError if there are none."""
+        restore_best(self._latest.checkpoint.model, self._job)
+
+
+def restore_best(model: tf.keras.Model, job: JobDirectory) -> None:
+    """Load the weights of the best epoch.
+
+    Raises:
+        ArtifactError: the job has no finished epoch, or the checkpoint is torn or of another model.
+
+    """
+    found = tf.train.latest_checkpoint(str(job.best_checkpoint))
+    if found is None:
+        raise ArtifactError(f"{job.best_checkpoint}: no finished epoch; train with: python -m trainer.task")
+    try:
+        status = tf.train.Checkpoint(model=model).restore(found)
+        status.expect_partial().assert_existing_objects_matched()
+    except TORN as error:
+        raise ArtifactError(f"{found}: is torn ({_first_line(error)}); train again in a new --job-dir") from None
+    except (ValueError, AssertionError, tf.errors.InvalidArgumentError) as error:
+        raise ArtifactError(f"{found}: is a checkpoint of another model ({_first_line(error)})") from None
+
+
+def _flush(prefix: str) -> None:
+    """Have the disk hold a checkpoint before an older one is removed in the next save."""
+    for path in [*Path(prefix).parent.glob(Path(prefix).name + ".*"), Path(prefix).parent]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _first_line(error: BaseException) -> str:
+    """The reason alone: TensorFlow puts the operation and a path before it."""
+    text = NODE.sub("", getattr(error, "message", None) or str(error)).strip().partition("\n")[0]
+    return text.rpartition("; ")[2].removesuffix(" [Op:SaveV2]")[:200]

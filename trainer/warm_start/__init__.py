@@ -1,0 +1,1 @@
+"""A job that begins with the weights of an earlier one."""
