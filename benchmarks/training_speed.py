@@ -22,6 +22,7 @@ WHAT: dict[str, Callable[[Bench], str]] = {
     "wide_deep": lambda bench: comparisons.ranking(bench, "wide_deep"),
     "criteo": comparisons.criteo,
     "two_tower": comparisons.two_tower,
+    "retrieval": comparisons.retrieval_quality,
     "input": comparisons.reading,
     "tables": comparisons.tables,
 }

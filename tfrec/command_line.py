@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from tfrec.errors import ConfigError, Stopped, TfrecError, did_you_mean
+from tfrec.errors import ConfigError, Stopped, TaskLostError, TfrecError, did_you_mean
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -81,6 +81,9 @@ def run_command(main: Callable[[list[str]], None]) -> int:
     except TfrecError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
+    except TaskLostError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code

@@ -26,6 +26,10 @@ class ArtifactError(TfrecError):
     """A dataset, job or export directory is absent, incomplete or of another kind than asked for."""
 
 
+class TaskLostError(Exception):
+    """A process of the cluster is gone. Command lines print it and exit with 1, to be started again."""
+
+
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
     """A signal asked the process to stop, and what it did is saved: the same command goes on with it.
 

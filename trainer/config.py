@@ -113,6 +113,8 @@ def resolve_config(model_name: str, config_file: str | None, overrides: Sequence
     if config_file is not None:
         try:
             text, source = Path(config_file).read_text(encoding="utf-8"), Path(config_file).name
+        except UnicodeDecodeError:
+            raise ConfigError(f"--config {config_file}: is not UTF-8 text; name a YAML file") from None
         except OSError as error:
             raise ConfigError(f"--config {config_file}: cannot be read ({error.strerror})") from None
     chosen: Any = parse_config(text, sections, overrides, source=source)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import tfrec
+from tfrec.errors import ConfigError
 from tfrec.export.saved_model import CARD, next_version
 from trainer.config import load_job_config
 from trainer.job import JobDirectory
@@ -36,6 +38,23 @@ def current_version(job: JobDirectory) -> Path | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return latest if is_current else None
+
+
+def require_writable(target: Path) -> None:
+    """Make the directory that a scheduler wants the model in, before anything is trained for it.
+
+    Raises:
+        ConfigError: it cannot be made or written.
+
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        if os.access(target, os.W_OK):
+            return
+        reason = "Permission denied"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    raise ConfigError(f"AIP_MODEL_DIR {target}: cannot be written ({reason}); name another directory")
 
 
 def copy_version(version: Path, target: Path) -> None:

@@ -53,7 +53,7 @@ class JobDirectory:
 
     @property
     def latest_checkpoints(self) -> Path:
-        """The state of training after the last finished epoch."""
+        """The state of training: of the last finished epoch, or of a step in the one that runs."""
         return self.checkpoints / "latest"
 
     @property
@@ -63,7 +63,7 @@ class JobDirectory:
 
     @property
     def has_results(self) -> bool:
-        """Whether an epoch was finished, or metrics were written."""
+        """Whether there is a checkpoint, or metrics were written."""
         return self.metrics.exists() or _has_checkpoint(self.checkpoints)
 
     def export(self, model: str) -> Path:

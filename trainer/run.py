@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from tfrec.errors import ConfigError, did_you_mean
+from tfrec.errors import ConfigError
 from tfrec.models.base import FittedModel, GradientModel
 from trainer.checks.claim import claim, require_same_job
 from trainer.checks.preflight import preflight
@@ -17,7 +18,7 @@ from trainer.cluster.placement import Placement
 from trainer.config import JobConfig
 from trainer.data import JobData
 from trainer.evaluation.metrics import PROTOCOL, evaluate_job, print_metrics
-from trainer.evaluation.validation import Validation
+from trainer.evaluation.validation import Validation, monitor_of
 from trainer.job import JobDirectory
 from trainer.model import build_model
 from trainer.request.files import open_job_dataset
@@ -32,6 +33,8 @@ from trainer.watch.projector import write_projector
 
 def make_deterministic(seed: int) -> None:
     """The same seed gives the same numbers on the same machine."""
+    # Rows are distinct wherever something is scattered; on a GPU TensorFlow would copy whole tables to be sure.
+    os.environ.setdefault("TF_DISABLE_SCATTER_OP_DETERMINISM", "1")
     random.seed(seed)
     np.random.seed(seed)
     tf.keras.utils.set_random_seed(seed)
@@ -68,6 +71,7 @@ def run_job(
     require_same_job(config, job)
     servers = placement.cluster.of("ps") if placement.name == "parameter-server" and placement.cluster else ()
     preflight(config, dataset, table_shards=max(len(servers), 1))
+    _require_xla_can(config, placement)
     if placement.is_chief:
         claim(config, job)
     make_deterministic(config.seed)
@@ -98,6 +102,13 @@ def run_job(
     return content
 
 
+def _require_xla_can(config: JobConfig, placement: Placement) -> None:
+    if config.train.xla and placement.name != "one":
+        raise ConfigError(f"train.xla: compiles steps of one device, not of {placement.name}; leave it out")
+    if config.train.xla and getattr(config.model, "mask_known_positives", False):
+        raise ConfigError("train.xla: cannot compile model.mask_known_positives; set that to false, or leave xla out")
+
+
 def _say_placement(placement: Placement, model: GradientModel, console: Console) -> None:
     if placement.name != "one":
         split = sum("/part_1:" in variable.name for variable in model.trainable_variables)
@@ -122,8 +133,6 @@ def make_trainer(
     """
     source = open_source(data, model.train_columns(), config, placement)
     validation = Validation(model, data)
-    monitor = config.train.monitor or validation.default_monitor
-    if monitor not in validation.names:
-        raise ConfigError(f"train.monitor: no metric {monitor!r}{did_you_mean(monitor, validation.names)}")
+    monitor = monitor_of(validation, config.train.monitor)
     progress = EpochProgress(console)
     return Trainer(model, source, config.train, job, validation, monitor, progress, placement=placement, **more)

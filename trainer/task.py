@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfrec.command_line import run_command
 from trainer.request.flags import TaskRequest, task_request
+from trainer.training.interrupt import stop_on_sigterm
 
 if TYPE_CHECKING:  # these load TensorFlow, and --help should not
     from rich.console import Console
@@ -42,12 +43,15 @@ def main(arguments: list[str]) -> None:
 
 def _train(request: TaskRequest, job: JobDirectory, placement: Placement, console: Console) -> dict[str, Any]:
     from trainer.checks.dry_run import dry_run
+    from trainer.exported import require_writable
     from trainer.run import run_job
 
+    if request.places.model is not None and placement.is_chief:
+        require_writable(request.places.model)
     _ = placement.strategy  # finds the other machines, before TensorFlow does anything else
     config = _config(request)
     if request.is_dry_run:
-        return dry_run(config, job, console)
+        return dry_run(config, job, console, placement)
     result = run_job(
         config,
         job,
@@ -91,4 +95,5 @@ def _export(request: TaskRequest, job: JobDirectory, console: Console) -> None:
 
 
 if __name__ == "__main__":
+    stop_on_sigterm()
     sys.exit(run_command(main))

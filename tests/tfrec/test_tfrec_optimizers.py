@@ -38,9 +38,16 @@ def sgd(w, slots, g, t, rate):
 RULES = [
     (Adam(), adam, (0.0, 0.0)),
     (Adagrad(), adagrad, (0.1,)),
-    (Ftrl(l1=0.02, l2=0.3), ftrl, (0.1, 0.0)),
+    (Ftrl(l1=0.02, l2=0.3), ftrl, (0.1, None)),
     (SGD(), sgd, ()),
 ]
+
+
+def first_slot(weights, value, rate=0.1, l1=0.02, l2=0.3):
+    """Of one number; of FTRL's z (None) the values whose weights are the given ones."""
+    if value is not None:
+        return np.full_like(weights, value)
+    return -weights * (math.sqrt(0.1) / rate + 2 * l2) - l1 * np.sign(weights)
 
 
 def batches(seed=0):
@@ -73,7 +80,7 @@ def path(request, monkeypatch):
 def test_only_rows_of_the_batch_change_each_once_with_the_sum_of_its_gradients(rule, oracle, first, path):
     table, optimizer = make(rule)
     expected = table.numpy().astype(np.float64)
-    slots = [np.full_like(expected, value) for value in first]
+    slots = [first_slot(expected, value) for value in first]
     for step, (rows, gradients) in enumerate(batches(), start=1):
         apply(optimizer, table, rows, gradients)
         for row in set(rows):
@@ -87,7 +94,7 @@ def test_only_rows_of_the_batch_change_each_once_with_the_sum_of_its_gradients(r
 def test_a_matrix_follows_the_same_rule(rule, oracle, first):
     table, optimizer = make(rule)
     expected = table.numpy().astype(np.float64)
-    slots = [np.full_like(expected, value) for value in first]
+    slots = [first_slot(expected, value) for value in first]
     rng = np.random.default_rng(1)
     for step in range(1, STEPS):
         gradient = rng.normal(size=(ROWS, DIM)).astype(np.float32)
@@ -114,7 +121,10 @@ def test_where_keras_has_the_rule_it_gives_the_same(rule, keras, path):
 
 
 def test_ftrl_on_a_matrix_is_what_keras_computes():
-    table, optimizer = make(Ftrl(l1=0.02, l2=0.3))
+    table, _ = make(Ftrl())
+    table.assign(tf.zeros_like(table))  # Keras forgets the weight with which a variable begins
+    optimizer = RowOptimizer([Group(Ftrl(l1=0.02, l2=0.3), 0.1)])
+    optimizer.build([table])
     other = tf.Variable(table)
     theirs = tf.keras.optimizers.Ftrl(0.1, l1_regularization_strength=0.02, l2_regularization_strength=0.3)
     rng = np.random.default_rng(3)
@@ -123,6 +133,21 @@ def test_ftrl_on_a_matrix_is_what_keras_computes():
         optimizer.apply_gradients([(gradient, table)])
         theirs.apply_gradients([(gradient, other)])
     np.testing.assert_allclose(table.numpy(), other.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_ftrl_keeps_a_weight_that_is_there_and_a_rate_that_falls_does_not_shrink_it():
+    variable, rates = tf.Variable([0.5, -0.3, 0.0]), tf.Variable(0.1)
+    optimizer = RowOptimizer([Group(Ftrl(l1=0.01, l2=0.1), lambda step: rates)])
+    optimizer.build([variable])
+    optimizer.apply_gradients([(tf.constant([1e-4, 0.0, 0.0]), variable)])
+    np.testing.assert_allclose(variable.numpy(), [0.5, -0.3, 0.0], atol=1e-3)
+    plain = RowOptimizer([Group(Ftrl(), lambda step: rates)])
+    plain.build([variable])
+    before = variable.numpy()
+    for rate in (0.1, 0.05, 0.0):
+        rates.assign(rate)
+        plain.apply_gradients([(tf.constant([0.0, 0.0, 0.0]), variable)])
+        np.testing.assert_allclose(variable.numpy(), before, atol=1e-6)
 
 
 def test_the_joint_norm_is_clipped_after_the_gradients_of_a_row_are_summed(path):

@@ -19,6 +19,8 @@ from tfrec.models.registry import model_class, model_names
 from trainer import task
 from trainer.checks.dry_run import dry_run
 from trainer.checks.memory import Device, machine, memory_need, require_fit, smallest_gpu
+from trainer.cluster.placement import Placement
+from trainer.cluster.tf_config import read_cluster
 from trainer.job import JobDirectory
 from trainer.model import build_model
 from trainer.run import run_job
@@ -73,7 +75,7 @@ def test_a_dry_run_in_the_directory_of_a_job_changes_nothing_there(world, tmp_pa
     run_job(world.config("two_tower", *overrides), job, quiet_console())
     before = sorted((str(path), path.stat().st_mtime_ns) for path in job.path.rglob("*"))
     dry_run(world.config("two_tower", *overrides), job, quiet_console())
-    with pytest.raises(ConfigError, match="holds a job with another 'seed'"):
+    with pytest.raises(ConfigError, match=r"holds another job \(seed \d+ there, \d+ here\)"):
         dry_run(world.config("two_tower", *overrides, seed=2), job, quiet_console())
     assert sorted((str(path), path.stat().st_mtime_ns) for path in job.path.rglob("*")) == before
 
@@ -85,6 +87,41 @@ def test_the_first_step_of_a_dry_run_is_the_first_step_of_training(world, tmp_pa
     console = Console(file=io.StringIO(), width=200)
     run_job(config, JobDirectory(tmp_path / "real"), console)
     assert f"loss {dry['steps'][0]['loss']:.4f} " in console.file.getvalue()
+
+
+def test_a_dry_run_refuses_a_metric_that_does_not_exist(world, tmp_path):
+    config = world.config("deepfm", "train.monitor=ndcg_at_10", "model.embedding_dim=4")
+    with pytest.raises(ConfigError, match=r"^train\.monitor: no metric 'ndcg_at_10'; allowed: auc, log_loss$"):
+        dry_run(config, JobDirectory(tmp_path / "job"), quiet_console())
+
+
+def test_a_dry_run_starts_warm_or_says_why_it_cannot(world, dataset, tmp_path, capsys):
+    job = JobDirectory(tmp_path / "earlier")
+    run_job(
+        world.config("deepfm", "train.epochs=1", "train.batch_size=4096", "model.embedding_dim=4"), job, quiet_console()
+    )
+    more = ["--dry-run", "--set", "model.embedding_dim=4", "--warm-start-from", str(job.path)]
+    task.main(command(dataset, tmp_path, *more))
+    assert f"warm start from {job.path}" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="is a job of the model deepfm, this one of wide_deep"):
+        task.main(command(dataset, tmp_path, *more, model="wide_deep"))
+    shutil.rmtree(job.best_checkpoint)
+    with pytest.raises(ArtifactError, match="no finished epoch"):
+        task.main(command(dataset, tmp_path, *more))
+    assert not (tmp_path / "job").exists()
+
+
+def test_a_dry_run_divides_the_tables_over_the_servers_of_the_job(world, tmp_path, monkeypatch):
+    """Two thirds of the tables have room: too little for one process, enough for each of two servers."""
+    config = world.config("deepfm", "train.input=stream", "train.batch_size=1", "model.embedding_dim=64")
+    need = memory_need(config, world.data().dataset)
+    device = Device("host", need.total_bytes - need.table_bytes // 3)
+    monkeypatch.setattr("trainer.checks.preflight.machine", lambda: device)
+    tasks = {"chief": ["a:1"], "worker": ["b:1"], "ps": ["c:1", "d:1"]}
+    cluster = read_cluster({"TF_CONFIG": json.dumps({"cluster": tasks, "task": {"type": "chief", "index": 0}})})
+    dry_run(config, JobDirectory(tmp_path), quiet_console(), Placement("parameter-server", cluster=cluster))
+    with pytest.raises(ConfigError, match="deepfm needs about"):
+        dry_run(config, JobDirectory(tmp_path), quiet_console())
 
 
 @pytest.mark.parametrize("model", TRAINED)

@@ -2,6 +2,8 @@
 
 import io
 import math
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from rich.console import Console
 
 from tests.trainer.planted_world import quiet_console
 from tfrec.dataset.batches import Batches
-from tfrec.errors import ArtifactError, DataError
+from tfrec.errors import ArtifactError, DataError, Stopped
 from trainer.evaluation.metrics import evaluate_job
 from trainer.job import JobDirectory
 from trainer.model import build_model, load_model
@@ -120,6 +122,27 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_stopped(trainer_of, average
     assert (result["epochs"], result["best_epoch"], result["best_ndcg_at_10"]) == (4, 2, 0.5)
     assert result.keys() == expected.keys()
     assert same(weights_of(model), of_whole[1])
+
+
+def test_a_signal_ends_a_long_validation_at_once_and_it_is_made_again(trainer_of):
+    """Averaged weights are in the place of the trained ones while it runs."""
+
+    class Signalled:
+        def __iter__(self):
+            yield 0.2
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise AssertionError("validation went on")
+
+    overrides = ("train.average_decay=0.9", "train.patience=9")
+    whole, _, of_whole, _, _ = trainer_of([0.2, 0.5, 0.1, 0.3], *overrides, job="whole")
+    whole.run()
+    first, _, of_first, _, _ = trainer_of(Signalled(), *overrides)
+    with pytest.raises(Stopped, match=r"stopped at step \d+ \(epoch 2\) and saved"):
+        first.run()
+    second, _, of_second, _, _ = trainer_of([0.5, 0.1, 0.3], *overrides)
+    assert second.run()["best_epoch"] == 2
+    for one, other in zip(of_whole, [of_first[0], *of_second], strict=True):
+        assert same(one, other)
 
 
 def test_patience_counts_over_an_interruption(trainer_of):

@@ -198,7 +198,7 @@ def test_another_dataset_or_another_config_is_not_taken_for_the_jobs_own(world, 
     run_job(config, job, quiet_console())
     with pytest.raises(ConfigError, match=r"has changed since the job was started .*; name a new directory"):
         run_job(config.model_copy(update={"dataset_fingerprint": "other"}), job, quiet_console())
-    with pytest.raises(ConfigError, match="holds a job with another 'train'"):
+    with pytest.raises(ConfigError, match=r"holds another job \(train.epochs 1 there, 2 here\)"):
         run_job(world.config("deepfm", *SETTINGS["deepfm"], "train.epochs=2"), job, quiet_console())
 
 

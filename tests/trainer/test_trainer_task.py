@@ -190,10 +190,13 @@ def test_a_finished_job_is_evaluated_again_but_not_trained_again(copied, command
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--set", "train.epochs=3"], "holds a job with another 'train'"),
-        (["--set", "model.embedding_dim=5"], "holds a job with another 'model'"),
-        (["--seed", "2"], "holds a job with another 'seed'"),
-        (["--model", "popularity", "--set", "model={}"], "holds a job with another 'model_name'"),
+        (["--set", "train.epochs=3"], r"holds another job \(train.epochs \d+ there, 3 here\)"),
+        (["--set", "model.embedding_dim=5"], r"holds another job \(model.embedding_dim \d+ there, 5 here\)"),
+        (["--seed", "2"], r"holds another job \(seed 1 there, 2 here\)"),
+        (
+            ["--model", "popularity", "--set", "model={}"],
+            r"holds another job \(model_name two_tower there, popularity here; ",
+        ),
     ],
 )
 def test_another_job_in_the_same_directory_is_refused(copied, command, change, message):

@@ -7,7 +7,9 @@ import math
 import signal
 import subprocess
 import sys
+import time
 from contextlib import nullcontext
+from pathlib import Path
 
 import optuna
 import pytest
@@ -23,7 +25,7 @@ from trainer.job import JobDirectory
 from trainer.search.plan import SearchPlan
 from trainer.search.report import as_json, importance, write_best, write_trials
 from trainer.search.space import dimension, read_space
-from trainer.search.study import alone, completed, counted, next_trial, open_study, retry_broken_off
+from trainer.search.study import alone, completed, counted, directory_of, next_trial, open_study, retry_broken_off
 from trainer.search.work import reporter, work
 
 SPACE = ("train.learning_rate=log(1e-4, 1e-1)", "model.embedding_dim=[2, 4]")
@@ -409,6 +411,80 @@ def test_several_processes_share_a_search(world, tmp_path):
     rows = list(csv.DictReader((tmp_path / "study" / "trials.csv").open(encoding="utf-8")))
     assert [row["state"] for row in rows] == ["complete"] * 2
     assert len({row["train.learning_rate"] for row in rows}) == 2
+
+
+@pytest.mark.parametrize("on_purpose", [False, True])
+def test_a_trial_that_kills_its_process_is_given_up_after_two_retries(plan_of, tmp_path, on_purpose):
+    """One that was set aside on purpose goes on as often as it takes."""
+    study = open_study(plan_of(tmp_path))
+    queued = []
+    for _ in range(4):
+        trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+        if on_purpose:
+            trial.set_user_attr("set_aside", True)
+        queued.append(retry_broken_off(study))
+    assert queued == ([1, 1, 1, 1] if on_purpose else [1, 1, 0, 1])  # without a retry the fourth is another trial
+    given_up = [trial for trial in counted(study) if "reason" in trial.user_attrs]
+    assert [(trial.number, trial.state) for trial in given_up] == ([] if on_purpose else [(2, TrialState.FAIL)])
+    if not on_purpose:
+        assert given_up[0].user_attrs["reason"].startswith("the process died 3 times while it ran")
+        assert directory_of(given_up[0]) == "0000"
+
+
+def test_any_seed_is_one(plan_of, tmp_path):
+    plan = plan_of(tmp_path, seed=2**32 - 1)
+    assert next_trial(open_study(plan), plan).params
+
+
+def test_a_trial_that_tensorflow_refuses_has_failed_and_the_search_goes_on(plan_of, tmp_path):
+    """A file stands where TensorBoard's directory goes: TensorFlow's error, as one of memory would be."""
+    plan = plan_of(tmp_path / "study")
+    plan.check()
+    plan.claim()
+    broken = plan.directory / "trials" / "0000"
+    broken.mkdir(parents=True)
+    (broken / "logs").write_text("not a directory")  # where TensorBoard's files go
+    study = go(plan, trials=2)
+    assert [trial.state for trial in counted(study)] == [TrialState.FAIL, TrialState.COMPLETE]
+    reason = counted(study)[0].user_attrs["reason"]
+    assert "\n" not in reason
+    assert "Error: " in reason
+
+
+def children_of(process):
+    return [int(number) for number in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def is_gone(number):
+    """Whether a process has ended, whoever is to reap it."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_the_processes_of_a_search_end_with_the_command(world, tmp_path, number):
+    directory = tmp_path / "study"
+    arguments = flags(world, directory, "--jobs", "2")
+    arguments[arguments.index("train.epochs=2")] = "train.epochs=1000"
+    command = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    while len(list(directory.glob("trials/*/checkpoints/*"))) < 2 and command.poll() is None:
+        time.sleep(0.1)
+    workers = children_of(command)
+    assert len(workers) >= 2
+    command.send_signal(number)
+    errors = command.communicate()[1]  # ends when none of them holds stderr any more
+    assert command.returncode == (-number if number == signal.SIGKILL else 128 + number)
+    until = time.monotonic() + 10  # the kernel takes a moment from closing its files to calling a process dead
+    while not all(is_gone(worker) for worker in workers) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert [is_gone(worker) for worker in workers] == [True] * len(workers)
+    assert "Traceback" not in errors
+    if number != signal.SIGKILL:
+        assert errors.splitlines()[-1] == "stopped; the same command goes on with the trials that were running"
 
 
 def test_a_mistake_is_one_line(world, tmp_path):

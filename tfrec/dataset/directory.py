@@ -85,7 +85,11 @@ class DatasetDirectory:
 
     def rows(self, part: str) -> int:
         """Rows of a part, however many of them share a record."""
-        return sum(int(entry["records"]) for entry in self.manifest["files"][part])
+        return sum(self.rows_by_file(part))
+
+    def rows_by_file(self, part: str) -> list[int]:
+        """Rows that each of `files(part)` must have, in their order."""
+        return [int(entry["records"]) for entry in self.manifest["files"][part]]
 
     def _json(self, name: str) -> dict[str, Any]:
         try:

@@ -158,7 +158,7 @@ def read_part(dataset: DatasetDirectory, part: str, columns: Collection[str] | N
         parts.append({name: value.numpy() for name, value in parse(tf.constant([], tf.string)).items()})
         parts += list(record_dataset(files).batch(records_at_once).map(parse).as_numpy_iterator())
     except READ_ERRORS as error:
-        counted = zip(files, rows_of_files(dataset, part), strict=True)
+        counted = zip(files, dataset.rows_by_file(part), strict=True)
         raise find_damage(list(counted), parse, records_at_once) or error from None
     found = {name: np.concatenate([chunk[name] for chunk in parts]) for name in parts[0]}
     rows = len(next(iter(found.values())))
@@ -168,8 +168,3 @@ def read_part(dataset: DatasetDirectory, part: str, columns: Collection[str] | N
             "copy the dataset again or rerun the transforms"
         )
     return found
-
-
-def rows_of_files(dataset: DatasetDirectory, part: str) -> list[int]:
-    """Rows that the manifest says of each of `dataset.files(part)`."""
-    return [int(entry["records"]) for entry in dataset.manifest["files"][part]]

@@ -16,7 +16,7 @@ from tfrec.dataset.directory import DatasetDirectory
 from tfrec.dataset.files import READ_BUFFER, READ_ERRORS, compression_of, count_rows, find_damage
 from tfrec.dataset.memory_rows import MemoryRows
 from tfrec.dataset.pieces import draw, own_pieces, shuffled, without_first
-from tfrec.dataset.records import PARSE_BATCH, Tensors, example_parser, rows_of_files
+from tfrec.dataset.records import PARSE_BATCH, Tensors, example_parser
 from tfrec.errors import DataError
 
 WINDOW = 1 << 16  # rows
@@ -70,7 +70,7 @@ class StreamBatches:
         self._records_at_once = max(1, PARSE_BATCH // self._rows_per_record)
         self._parse = example_parser(dataset.schema, part, self._rows_per_record, columns)
         if files is None:
-            self._files, counts = dataset.files(part), rows_of_files(dataset, part)
+            self._files, counts = dataset.files(part), dataset.rows_by_file(part)
         else:
             self._files = list(files)
             counts = [count_rows(path, self._parse, self._records_at_once) for path in files]
@@ -89,6 +89,11 @@ class StreamBatches:
     def batch_size(self) -> int:
         """Of all workers together."""
         return self._plan.batch_size
+
+    @property
+    def first_row(self) -> int:
+        """Number, in the split, of the first row that this worker reads."""
+        return self._plan.own.start
 
     @property
     def steps_per_epoch(self) -> int:

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tfrec.losses.exclusions import Exclusions
 
+LIFT = 1024.0
 CHUNK = 1 << 18  # logits at a time: 1 MB, about what a core's cache holds
 EXCLUDED = -1e38  # logit of what is no negative: e to it is 0, and sums with any real logit stay finite
 
@@ -98,6 +99,9 @@ def _all_chunks(
     chunks = -(-batch // rows)
     positive_logits = positive_scores + positive_offsets
     narrow = tf.cast(vectors, compute)
+    # Probabilities among thousands and weights of 1 / batch would vanish in float16: both are multiplied as far larger
+    # numbers, which are divided out again in the long type.
+    unit = tf.maximum(tf.reduce_max(row_weights), 1e-30)
 
     def chunk(
         index: tf.Tensor, total: tf.Tensor, shares: tf.TensorArray, by_query: tf.TensorArray, by_vector: tf.Tensor
@@ -111,9 +115,10 @@ def _all_chunks(
         negatives = tf.reduce_max(logits, axis=1) - tf.math.log(tf.reduce_max(among, axis=1))
         margin = negatives - positive_logits[begin:end]
         share = (tf.sigmoid(margin) * weight)[:, None]
-        among = tf.cast(among, compute)
-        by_query = by_query.write(index, share * tf.cast(tf.matmul(among, narrow), kind))
-        by_vector += tf.cast(tf.matmul(among, tf.cast(share * query, compute), transpose_a=True), kind)
+        lifted = tf.cast(among * LIFT, compute)
+        by_query = by_query.write(index, share * tf.cast(tf.matmul(lifted, narrow), kind) / LIFT)
+        scaled = tf.cast(share * query / unit, compute)
+        by_vector += tf.cast(tf.matmul(lifted, scaled, transpose_a=True), kind) * (unit / LIFT)
         total += tf.reduce_sum(tf.nn.softplus(margin) * weight)
         return index + 1, total, shares.write(index, share), by_query, by_vector
 

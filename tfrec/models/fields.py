@@ -29,7 +29,9 @@ from tfrec.schema import LABEL, Schema
 class FieldConfig(ModelConfig):
     """Choices that all of them have."""
 
-    features: tuple[str, ...] | None = Field(None, description="encoded features; all but sequences by default")
+    features: tuple[str, ...] | None = Field(
+        None, min_length=1, description="encoded features; all but sequences by default"
+    )
     tables: dict[str, TableConfig] = Field(
         {}, description="feature → how its ids share rows (hashed, quotient_remainder), for huge vocabularies"
     )

@@ -26,7 +26,7 @@ from tfrec.layers import (
     TableShape,
     choose_features,
 )
-from tfrec.layers.tables import look_up, plan_rows
+from tfrec.layers.tables import look_up, normal_rows, plan_rows
 from tfrec.losses import KnownPositives, sampled_softmax
 from tfrec.models.base import GradientModel, ModelConfig, RetrievalModel, TwoTowerEmbeddings, frozen_variable
 from tfrec.models.inputs import ModelInputs
@@ -115,7 +115,8 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
 
     def _table(self, rows: int, stddev: float, seed: int, salt: int, name: str) -> tf.Variable:
         dim = self.config.embedding_dim
-        return tf.Variable(tf.random.stateless_normal([rows, dim], seed=[seed, salt], stddev=stddev), name=name)
+        initial = normal_rows(rows, dim, stddev=stddev, seed=[seed, salt])
+        return tf.Variable(initial, shape=[rows, dim], dtype=tf.float32, name=name)
 
     def _features(self, names: tuple[str, ...], seed: int) -> FeatureEmbedding | None:
         if not names:

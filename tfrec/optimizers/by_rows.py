@@ -69,7 +69,7 @@ class RowOptimizer(tf.keras.optimizers.Optimizer):  # type: ignore[misc]
         for variable in var_list:
             group = self._group_of(variable)
             rules.append(group)
-            slots.append([self._slot(variable, name, first) for name, first in group.rule.slots.items()])
+            slots.append([self._slot(variable, name, group) for name in group.rule.slots])
         self._slots_of = self._no_dependency(slots)  # saved as the optimiser's variables already
         self._group_at = rules
         if self.average is not None:
@@ -83,9 +83,9 @@ class RowOptimizer(tf.keras.optimizers.Optimizer):  # type: ignore[misc]
                 return group
         raise ValueError(f"no group of the optimiser holds the variable {name!r}")
 
-    def _slot(self, variable: tf.Variable, name: str, first: float) -> tf.Variable:
-        shape = variable.shape
-        return self.add_variable_from_reference(variable, name, initial_value=tf.fill(shape, first) if first else None)
+    def _slot(self, variable: tf.Variable, name: str, group: Group) -> tf.Variable:
+        rate = _rate(group, tf.constant(0, tf.int64), variable.dtype)
+        return self.add_variable_from_reference(variable, name, initial_value=group.rule.first(name, variable, rate))
 
     def _clip_gradients(self, grads: Sequence[Any]) -> Sequence[Any]:
         return grads  # clipped below, when the gradients of a row have become one
@@ -101,10 +101,7 @@ class RowOptimizer(tf.keras.optimizers.Optimizer):  # type: ignore[misc]
         index = self._index_dict[self._var_key(variable)]
         group, slots = self._group_at[index], self._slots_of[index]
         step = tf.cast(self.iterations + 1, variable.dtype)
-        rate = group.learning_rate
-        if callable(rate):
-            rate = rate(self.iterations)
-        rate = tf.cast(rate, variable.dtype)
+        rate = _rate(group, self.iterations, variable.dtype)
         average = None if self.average is None else self.average.of(index)
         if not isinstance(gradient, tf.IndexedSlices):
             group.rule.assign(variable, slots, gradient, rate, step)
@@ -134,6 +131,11 @@ class RowOptimizer(tf.keras.optimizers.Optimizer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         raise NotImplementedError("a RowOptimizer is made from a job's config, not from Keras' own")
+
+
+def _rate(group: Group, step: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    rate = group.learning_rate
+    return tf.cast(rate(step) if callable(rate) else rate, dtype)
 
 
 def _is_small(variable: tf.Variable) -> bool:

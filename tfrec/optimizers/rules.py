@@ -29,6 +29,11 @@ class Rule(abc.ABC):
     def every_row(self) -> bool:
         return False
 
+    def first(self, slot: str, value: tf.Variable, rate: tf.Tensor) -> tf.Tensor | None:
+        """First values of a slot of the weights `value`, at the first rate; None for zeros."""
+        first = self.slots[slot]
+        return tf.fill(value.shape, first) if first else None
+
     @abc.abstractmethod
     def update(
         self, value: tf.Tensor, slots: Slots, gradient: tf.Tensor, rate: tf.Tensor, step: tf.Tensor
@@ -123,8 +128,12 @@ class Adagrad(Rule):
 class Ftrl(Rule):
     r"""FTRL-Proximal with L1 and L2 (McMahan et al. 2013, algorithm 1, β = 0): weights that carry nothing become 0.
 
-    .. math:: n' = n + g^2, \quad z \leftarrow z + g - \frac{\sqrt{n'} - \sqrt n}{\eta} w, \quad
-              w \leftarrow \frac{\mathrm{clip}(z, -\lambda_1, \lambda_1) - z}{\sqrt{n'} / \eta + 2 \lambda_2}
+    .. math:: n' = n + g^2, \quad u \leftarrow u + \eta g - (\sqrt{n'} - \sqrt n)\, w, \quad
+              w \leftarrow \frac{\mathrm{clip}(u, -\eta\lambda_1, \eta\lambda_1) - u}{\sqrt{n'} + 2 \eta \lambda_2}
+
+    u is the paper's z times the rate η: so kept, a rate that changes between the steps changes the steps, not the
+    weights. It starts with the value whose weight is the one that is there, so that a weight that does not begin at 0
+    is not lost at its first step.
     """
 
     l1: float = 0.0
@@ -132,14 +141,20 @@ class Ftrl(Rule):
 
     slots: ClassVar[Mapping[str, float]] = {"accumulator": 0.1, "linear": 0.0}
 
+    def first(self, slot: str, value: tf.Variable, rate: tf.Tensor) -> tf.Tensor | None:
+        if slot != "linear":
+            return super().first(slot, value, rate)
+        root = self.slots["accumulator"] ** 0.5
+        return -value * (root + 2.0 * rate * self.l2) - rate * self.l1 * tf.sign(value)
+
     def update(
         self, value: tf.Tensor, slots: Slots, gradient: tf.Tensor, rate: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         accumulator = slots[0] + tf.square(gradient)
         root = tf.sqrt(accumulator)
-        linear = slots[1] + gradient - (root - tf.sqrt(slots[0])) / rate * value
-        clipped = tf.clip_by_value(linear, -self.l1, self.l1)
-        return (clipped - linear) / (root / rate + 2.0 * self.l2), [accumulator, linear]
+        linear = slots[1] + rate * gradient - (root - tf.sqrt(slots[0])) * value
+        clipped = tf.clip_by_value(linear, -rate * self.l1, rate * self.l1)
+        return (clipped - linear) / (root + 2.0 * rate * self.l2), [accumulator, linear]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
-"""A job directory belongs to one config, once an epoch is finished: another one would mix two runs."""
+"""A job directory belongs to one config, once a checkpoint is in it: another one would mix two runs."""
 
 from __future__ import annotations
 
-from tfrec.dataset.directory import DatasetDirectory
+from typing import Any
+
+from tfrec.dataset.directory import MANIFEST, DatasetDirectory
 from tfrec.errors import ConfigError, TfrecError
 from trainer.config import JobConfig, load_job_config
 from trainer.job import JobDirectory
@@ -16,23 +18,44 @@ def claim(config: JobConfig, job: JobDirectory) -> None:
 
     """
     require_same_job(config, job)
-    job.create()
-    config.save(job.config)
+    if job.has_results:  # where the weights came from stays on record, though the flag is not given again
+        config = config.model_copy(update={"warm_start_from": load_job_config(job.config).warm_start_from})
+    try:
+        job.create()
+        config.save(job.config)
+    except OSError as error:
+        raise ConfigError(
+            f"--job-dir {job.path}: cannot be written ({error.strerror}); name another directory"
+        ) from None
 
 
 def require_same_job(config: JobConfig, job: JobDirectory) -> None:
     """As `claim`, without writing."""
+    if (job.path / MANIFEST).exists():
+        raise ConfigError(f"--job-dir {job.path}: is a dataset; name another directory")
+    if job.has_results and not job.config.exists():
+        raise ConfigError(
+            f"--job-dir {job.path}: {job.checkpoints} holds checkpoints of another job; name a directory of its own "
+            "with AIP_CHECKPOINT_DIR, or the --job-dir that they belong to"
+        )
     if not (job.config.exists() and job.has_results):
         return
     earlier = load_job_config(job.config)
     if earlier.dataset_fingerprint != config.dataset_fingerprint:
         raise ConfigError(f"--job-dir {job.path}: {_difference(earlier, config)}; name a new directory")
-    ours, theirs = config.model_dump(serialize_as_any=True), earlier.model_dump(serialize_as_any=True)
-    for key in ("model_name", "seed", "model", "train"):
-        if ours[key] != theirs[key]:
-            raise ConfigError(
-                f"--job-dir {job.path}: holds a job with another '{key}' ({theirs[key]}); name a new directory"
-            )
+    ours, theirs = (_leaves(found.model_dump(mode="json", serialize_as_any=True)) for found in (config, earlier))
+    keys = [key for key in ours | theirs if key.partition(".")[0] in ("model_name", "seed", "model", "train")]
+    other = [f"{key} {theirs.get(key)} there, {ours.get(key)} here" for key in keys if ours.get(key) != theirs.get(key)]
+    if other:
+        raise ConfigError(f"--job-dir {job.path}: holds another job ({'; '.join(other[:5])}); name a new directory")
+
+
+def _leaves(content: dict[str, Any], at: str = "") -> dict[str, Any]:
+    """Dotted key → value."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        found |= _leaves(value, f"{at}{key}.") if isinstance(value, dict) and value else {f"{at}{key}": value}
+    return found
 
 
 def _difference(earlier: JobConfig, config: JobConfig) -> str:

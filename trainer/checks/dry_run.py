@@ -14,10 +14,11 @@ from tfrec.models.base import GradientModel
 from trainer.checks.claim import require_same_job
 from trainer.checks.memory import machine, memory_need, need_as_json, print_need, smallest_gpu
 from trainer.checks.preflight import preflight
-from trainer.checks.values import require_values, require_vocabularies
+from trainer.checks.values import require_vocabularies
 from trainer.cluster.placement import Placement
 from trainer.config import JobConfig
 from trainer.data import JobData
+from trainer.evaluation.validation import Validation, monitor_of
 from trainer.job import JobDirectory
 from trainer.model import build_model
 from trainer.request.files import open_job_dataset
@@ -26,9 +27,10 @@ from trainer.training.optimizer import loss_scaled, make_optimizer
 from trainer.training.replica_step import ReplicaStep
 from trainer.training.source import open_source
 from trainer.training.steps import SynchronousSteps
+from trainer.warm_start.report import print_warm_start
+from trainer.warm_start.start import warm_start
 
 STEPS = 2
-CHECKED_ROWS = 1_000_000  # of training, at most: labels and ids in their range
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,16 @@ class StepReport:
     seconds: float
 
 
-def dry_run(config: JobConfig, job: JobDirectory, console: Console) -> dict[str, Any]:
+def dry_run(
+    config: JobConfig, job: JobDirectory, console: Console, placement: Placement | None = None
+) -> dict[str, Any]:
     """Check data, config and memory, run two steps; return what was found.
+
+    Args:
+        config: of the job.
+        job: where a real run would write.
+        console: what people see.
+        placement: of the real run: over how many servers its tables are divided. The steps run on one device.
 
     Raises:
         TfrecError: what a real run would stumble over.
@@ -50,7 +60,8 @@ def dry_run(config: JobConfig, job: JobDirectory, console: Console) -> dict[str,
     dataset = open_job_dataset(config)
     devices = [device for device in (machine(), smallest_gpu()) if device is not None]
     print_need(console, config, memory_need(config, dataset), devices)
-    need = preflight(config, dataset)
+    servers = placement.cluster.of("ps") if placement and placement.cluster else ()
+    need = preflight(config, dataset, table_shards=max(len(servers), 1))
     require_vocabularies(dataset)
     data = JobData(dataset)
     for split in ("validation", "test"):
@@ -59,7 +70,13 @@ def dry_run(config: JobConfig, job: JobDirectory, console: Console) -> dict[str,
     console.print("rows: " + " · ".join(f"{split} {count:,}" for split, count in rows.items()), highlight=False)
     make_deterministic(config.seed)
     model = build_model(config, data)
-    shapes, steps = _two_steps(model, config, data) if isinstance(model, GradientModel) else ({}, [])
+    shapes: dict[str, str] = {}
+    steps: list[StepReport] = []
+    if isinstance(model, GradientModel):
+        monitor_of(Validation(model, data), config.train.monitor)
+        if config.warm_start_from and not job.has_results:
+            print_warm_start(console, warm_start(model, config, data, config.warm_start_from))
+        shapes, steps = _two_steps(model, config, data)
     for name, shape in shapes.items():
         console.print(f"  {name:<20} {shape}", highlight=False)
     for number, step in enumerate(steps, start=1):
@@ -80,8 +97,6 @@ def _two_steps(model: GradientModel, config: JobConfig, data: JobData) -> tuple[
     runner = SynchronousSteps(ReplicaStep(model, optimizer, xla=config.train.xla), source, placement)
     steps = []
     with source.explained_errors():
-        for batch in source.epoch(0).take(-(-CHECKED_ROWS // source.batch_size)).as_numpy_iterator():
-            require_values(data.dataset, "train", batch)
         batches = runner.batches(0)
         for number in range(1, STEPS + 1):
             done = runner.run(batches, 1)

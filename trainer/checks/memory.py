@@ -28,6 +28,11 @@ SLOTS = {"adam": 2, "dense_adam": 2, "adagrad": 1, "ftrl": 2, "sgd": 0}
 # Copies of a batch's activations: forward, their gradients, and one more on the way.
 ACTIVATION_COPIES = 3
 NOT_TRAINED = ("item_vectors",)
+# Training rows are held in memory up to this share of what is free ...
+SHARE_OF_MEMORY = 0.4
+# ... counting what a value takes at the peak of reading: chunks, their concatenation, and what TensorFlow keeps.
+PEAK_BYTES = 20
+EVENT_COLUMNS = 5  # user_index, item_index, event_position, event_time_ms and the label
 
 
 @dataclass(frozen=True)
@@ -90,13 +95,40 @@ def memory_need(config: JobConfig, dataset: DatasetDirectory) -> Need:
     floats += sum(getattr(config.model, "hidden_units", ()))
     if issubclass(found, RetrievalModel):
         floats += min(batch, num_items)  # logits against the items of the batch
-    kept = ("validation", "test") if config.train.input == "stream" else ("train", "validation", "test")
+    kept = ("validation", "test") if will_stream(config, dataset) else ("train", "validation", "test")
     return Need(
         tables=tuple(_table_need(shape, config.train) for shape in shapes),
         activation_bytes=4 * ACTIVATION_COPIES * batch * floats if issubclass(found, GradientModel) else 0,
         data_bytes=sum(dataset.rows(split) for split in kept) * row_bytes(dataset),
         largest_vocabularies=dict(sorted(num_ids.items(), key=lambda item: -item[1])[:3]),
     )
+
+
+def will_stream(config: JobConfig, dataset: DatasetDirectory, memory_bytes: int | None = None) -> bool:
+    """Whether training rows come from the files as they are needed, instead of from memory.
+
+    Args:
+        config: `train.input` says it; "auto" leaves it to the number of values of the training split, all columns.
+        dataset: with the files that the job names.
+        memory_bytes: of this machine by default. Not what is free now: the order of the rows depends on the answer, and
+            a resumed job must find the same.
+
+    """
+    if config.train.input != "auto":
+        return config.train.input == "stream"
+    if memory_bytes is None:
+        memory_bytes = total_memory()
+    schema = dataset.schema
+    values = sum(list_width(feature) or 1 for feature in schema.encoded.values())
+    values += EVENT_COLUMNS + len(schema.extra_fields)
+    return PEAK_BYTES * values * dataset.rows("train") > SHARE_OF_MEMORY * memory_bytes
+
+
+def total_memory() -> int:
+    """Bytes of the machine, or of its container where that has less."""
+    limit = _text("/sys/fs/cgroup/memory.max")
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(total, int(limit)) if limit.strip().isdigit() else total
 
 
 def row_bytes(dataset: DatasetDirectory) -> int:

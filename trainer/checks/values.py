@@ -10,6 +10,8 @@ from tfrec.errors import ArtifactError, ConfigError, DataError
 from tfrec.models.inputs import id_counts
 from tfrec.schema import ITEM_INDEX, LABEL, USER_INDEX
 
+CHECKED_ROWS = 1_000_000  # of a streamed split, at most: labels and ids in their range
+
 
 def require_rows(dataset: DatasetDirectory, *, needs_validation: bool) -> None:
     """Refuse a dataset without training rows, or without validation rows where they choose the epoch.
@@ -48,20 +50,21 @@ def require_vocabularies(dataset: DatasetDirectory) -> None:
             )
 
 
-def require_values(dataset: DatasetDirectory, part: str, records: Arrays) -> None:
+def require_values(dataset: DatasetDirectory, part: str, records: Arrays, first_row: int = 0) -> None:
     """Refuse rows whose label, ids or indices are outside their range.
 
     Args:
         dataset: where they come from.
         part: "train", "validation" or "test".
         records: column → values of all rows, or of some.
+        first_row: number, in the split, of the first one of these.
 
     Raises:
         DataError: the first row that is wrong.
 
     """
     where = f"{dataset.path / part}"
-    _require_labels(dataset, where, records)
+    _require_labels(dataset, where, records, first_row)
     sizes = {**id_counts(dataset), USER_INDEX: dataset.rows("users"), ITEM_INDEX: dataset.rows("items")}
     for name in sorted(records.keys() & sizes.keys()):
         values = records[name]
@@ -70,12 +73,12 @@ def require_values(dataset: DatasetDirectory, part: str, records: Arrays) -> Non
             row = int(np.argwhere(wrong)[0][0])
             got = values[row][wrong[row]][0] if values.ndim > 1 else values[row]
             raise DataError(
-                f"{where}: row {row} has {name} {got}; allowed: 0 to {sizes[name] - 1}; are the records of another "
-                "dataset? write them with the same vocabularies"
+                f"{where}: row {first_row + row} has {name} {got}; allowed: 0 to {sizes[name] - 1}; are the records "
+                "of another dataset? write them with the same vocabularies"
             )
 
 
-def _require_labels(dataset: DatasetDirectory, where: str, records: Arrays) -> None:
+def _require_labels(dataset: DatasetDirectory, where: str, records: Arrays, first_row: int) -> None:
     label = dataset.schema.label
     if label is None or LABEL not in records:
         return
@@ -85,8 +88,8 @@ def _require_labels(dataset: DatasetDirectory, where: str, records: Arrays) -> N
         row = int(np.argmin(is_right))
         allowed = "0 and 1 (it has a threshold or a list of values)" if label.is_binary else "finite numbers"
         raise DataError(
-            f"{where}: row {row} has the label {labels[row]:g}; allowed: {allowed}; write the records with python -m "
-            "transforms.run"
+            f"{where}: row {first_row + row} has the label {labels[row]:g}; allowed: {allowed}; write the records "
+            "with python -m transforms.run"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfrec.dataset.records import Tensors
+from tfrec.errors import TaskLostError
 from trainer.cluster.placement import INTER_OP_THREADS, Placement
 from trainer.cluster.rendezvous import TIMEOUT_SECONDS, listening, print_for_people, wait_for, why_unreachable
 from trainer.cluster.tf_config import Cluster
@@ -20,10 +21,6 @@ _CHIEF_GRACE_SECONDS = 30.0  # a chief that a scheduler starts again finds its w
 _REPORT_SECONDS = 20.0
 _MOST_PER_CALL = 50
 _START_AGAIN = "start all tasks again, the job goes on from its last checkpoint"
-
-
-class TaskLostError(RuntimeError):
-    """A task of the cluster is gone for good. Nobody's mistake: the job is to be started again."""
 
 
 def take_part(placement: Placement, is_finished: Callable[[], bool]) -> None:

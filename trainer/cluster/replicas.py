@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import tensorflow as tf
 
@@ -45,16 +46,20 @@ def distribute_own_rows(strategy: tf.distribute.Strategy, batches: tf.data.Datas
 
 def value_of_first(strategy: tf.distribute.Strategy, value: float) -> float:
     """The value that the process of the first replica gave, in every process; all must call it."""
+    return float(_share_first(strategy)(tf.constant(value, tf.float64)))
+
+
+@cache
+def _share_first(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
+    def share(value: tf.Tensor) -> tf.Tensor:
+        is_first = tf.equal(tf.distribute.get_replica_context().replica_id_in_sync_group, 0)
+        return tf.where(is_first, value, tf.zeros_like(value))
 
     @tf.function
     def share_first(value: tf.Tensor) -> tf.Tensor:
-        def share(value: tf.Tensor) -> tf.Tensor:
-            is_first = tf.equal(tf.distribute.get_replica_context().replica_id_in_sync_group, 0)
-            return tf.where(is_first, value, tf.zeros_like(value))
-
         return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(share, args=(value,)), axis=None)
 
-    return float(share_first(tf.constant(value, tf.float64)))
+    return share_first
 
 
 def _parts(batches: tf.data.Dataset, own: Sequence[int], count: int) -> tf.data.Dataset:

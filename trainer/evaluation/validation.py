@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfrec.errors import ConfigError
+from tfrec.errors import ConfigError, did_you_mean
 from tfrec.models.base import RetrievalModel
 from trainer.data import JobData
 from trainer.evaluation.queries import retrieval_queries
@@ -41,3 +41,11 @@ class Validation:
             self._model.refresh()
             return means(evaluate_retrieval(self._model, self._queries, self._scorer))
         return evaluate_ranking(self._model, self._data.validation, self._scorer)
+
+
+def monitor_of(validation: Validation, wanted: str | None) -> str:
+    """The metric that decides: the wanted one, else the usual one. Raises ConfigError if there is no such metric."""
+    monitor = wanted or validation.default_monitor
+    if monitor not in validation.names:
+        raise ConfigError(f"train.monitor: no metric {monitor!r}{did_you_mean(monitor, validation.names)}")
+    return monitor

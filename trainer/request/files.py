@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from tfrec.codec.packed import ROW_LENGTHS
 from tfrec.dataset.directory import MANIFEST, DatasetDirectory
-from tfrec.dataset.records import example_parser, record_dataset
+from tfrec.dataset.files import count_rows, record_dataset
+from tfrec.dataset.records import PARSE_BATCH, example_parser
 from tfrec.errors import ArtifactError, ConfigError, DataError
 from tfrec.schema import SPLITS, USER_INDEX
 from trainer.config import JobConfig
@@ -79,8 +80,8 @@ class ChosenFiles(DatasetDirectory):
     def files(self, part: str) -> list[str]:
         return self.chosen.get(part) or super().files(part)
 
-    def rows(self, part: str) -> int:
-        return self._chosen_rows[part] if part in self.chosen else super().rows(part)
+    def rows_by_file(self, part: str) -> list[int]:
+        return self._chosen_rows[part] if part in self.chosen else super().rows_by_file(part)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -95,15 +96,16 @@ class ChosenFiles(DatasetDirectory):
         return digest.hexdigest()[:16]
 
     @cached_property
-    def _chosen_rows(self) -> dict[str, int]:
-        """Rows of the chosen files; those that are not the dataset's own are counted, once."""
-        return {
-            part: sum(
-                int(self._own_entries[file]["records"]) if file in self._own_entries else rows_of(file)
-                for file in files
-            )
-            for part, files in self.chosen.items()
-        }
+    def _chosen_rows(self) -> dict[str, list[int]]:
+        """Rows of each chosen file; those that are not the dataset's own are counted, once."""
+        return {part: [self._rows_of(file, part) for file in files] for part, files in self.chosen.items()}
+
+    def _rows_of(self, file: str, part: str) -> int:
+        if file in self._own_entries:
+            return int(self._own_entries[file]["records"])
+        rows_per_record = self.rows_per_record(part)
+        parse = example_parser(self.schema, part, rows_per_record, [USER_INDEX])
+        return count_rows(file, parse, max(1, PARSE_BATCH // rows_per_record))
 
     @cached_property
     def _own_entries(self) -> dict[str, dict[str, Any]]:
@@ -156,22 +158,6 @@ class ChosenFiles(DatasetDirectory):
                     f"{file}: column {name!r} is a {found[name]}, the schema of {self.path} says {_KINDS[dtype]}; "
                     "write it with the same dataset.yaml"
                 )
-
-
-def rows_of(file: str) -> int:
-    """Rows of a record file, however many of them share a record.
-
-    Raises:
-        DataError: the file is torn or holds no tf.train.Examples.
-
-    """
-    spec = {USER_INDEX: tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)}
-    batches = record_dataset([file]).batch(8192)
-    try:
-        count = batches.map(lambda serialized: tf.size(tf.io.parse_example(serialized, spec)[USER_INDEX].values))
-        return sum(int(rows) for rows in count.as_numpy_iterator())
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise DataError(f"{file}: records cannot be read: {error.message.splitlines()[0]}") from None
 
 
 def _first_record(file: str) -> dict[str, str | None]:

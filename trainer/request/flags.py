@@ -92,7 +92,7 @@ def parser() -> ArgumentParser:
     add_config_flags(flags)
     run = flags.add_argument_group("run")
     run.add_argument("--strategy", type=one_of(STRATEGIES), help=", ".join(STRATEGIES) + "; what is there")
-    run.add_argument("--logical-devices", type=at_least(1), default=1, help="split the CPU, to try mirrored on it")
+    run.add_argument("--logical-devices", type=at_least(1, 64), default=1, help="split the CPU, to try mirrored on it")
     run.add_argument(
         "--shard-rows", type=at_least(1), default=16_384, help="tables of so many rows are split over parameter servers"
     )
@@ -113,7 +113,7 @@ def add_config_flags(flags: ArgumentParser) -> None:
     config.add_argument("--train-steps", "--max-steps", type=at_least(1), help="--set train.steps; at most so many")
     config.add_argument("--batch-size", "--train-batch-size", type=at_least(1), help="--set train.batch_size")
     config.add_argument("--learning-rate", "--lr", type=_positive, help="--set train.learning_rate")
-    config.add_argument("--seed", type=int, default=1)
+    config.add_argument("--seed", type=at_least(0, 2**31 - 8), default=1)
 
 
 def task_request(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> TaskRequest:

@@ -17,6 +17,9 @@ from trainer.search.plan import SearchPlan
 DIRECTORY = "directory"  # of its job, below trials/
 REASON = "reason"  # why it failed
 CONTINUES = "continues"  # number of a trial that was broken off, in whose directory it goes on
+SET_ASIDE = "set_aside"  # it was broken off on purpose: by a signal, or out of time
+
+RETRIES = 2  # of a trial whose process dies, which it may itself be the cause of (memory)
 
 
 def open_study(plan: SearchPlan) -> optuna.Study:
@@ -53,15 +56,24 @@ def alone(plan: SearchPlan) -> Iterator[None]:
 
 
 def retry_broken_off(study: optuna.Study) -> int:
-    """Queue what was running when the last command ended; return how many trials that are."""
+    """Queue what was running when the last command ended; return how many trials that are.
+
+    A trial during which the process died more than `RETRIES` times has failed.
+    """
     trials = study.get_trials(deepcopy=False)
     already = _continued(trials)
     broken_off = [trial for trial in trials if trial.state == TrialState.RUNNING]
+    given_up = 0
     for trial in broken_off:
-        if trial.number not in already:
+        deaths = sum(SET_ASIDE not in part.user_attrs for part in _parts(trials, trial))
+        if deaths > RETRIES and trial.number not in already:
+            reason = f"the process died {deaths} times while it ran, perhaps for want of memory"
+            Trial(study, trial._trial_id).set_user_attr(REASON, reason)
+            given_up += 1
+        elif trial.number not in already:
             study.enqueue_trial(trial.params, user_attrs={DIRECTORY: directory_of(trial), CONTINUES: trial.number})
         study.tell(trial.number, state=TrialState.FAIL)
-    return len(broken_off)
+    return len(broken_off) - given_up
 
 
 def next_trial(study: optuna.Study, plan: SearchPlan) -> Trial:
@@ -73,7 +85,7 @@ def next_trial(study: optuna.Study, plan: SearchPlan) -> Trial:
     drawn = sum(CONTINUES not in trial.user_attrs for trial in started(study))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.sampler = optuna.samplers.TPESampler(seed=plan.seed * 100_003 + drawn)
+        study.sampler = optuna.samplers.TPESampler(seed=(plan.seed * 100_003 + drawn) % 2**32)
     trial = study.ask({key: dimension.distribution for key, dimension in plan.space.items()})
     if CONTINUES in trial.user_attrs:  # what its epochs reached is what later trials are compared with
         before = study.get_trials(deepcopy=False)[trial.user_attrs[CONTINUES]]
@@ -107,6 +119,14 @@ def directory_of(trial: FrozenTrial | Trial) -> str:
 
 def _continued(trials: list[FrozenTrial]) -> set[int]:
     return {trial.user_attrs[CONTINUES] for trial in trials if CONTINUES in trial.user_attrs}
+
+
+def _parts(trials: list[FrozenTrial], trial: FrozenTrial) -> list[FrozenTrial]:
+    """The trial and those that it goes on with, the last one first."""
+    parts = [trial]
+    while CONTINUES in parts[-1].user_attrs:
+        parts.append(trials[parts[-1].user_attrs[CONTINUES]])
+    return parts
 
 
 def _pruner(plan: SearchPlan) -> optuna.pruners.BasePruner:

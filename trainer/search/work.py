@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -14,12 +16,24 @@ import tensorflow as tf
 from optuna.trial import Trial, TrialState
 from rich.console import Console
 
-from tfrec.errors import ConfigError, TfrecError
+from tfrec.errors import ConfigError, Stopped, TfrecError
 from trainer.job import JobDirectory
 from trainer.run import run_job
 from trainer.search.plan import SearchPlan
-from trainer.search.study import CONTINUES, REASON, completed, counted, directory_of, next_trial, open_study
+from trainer.search.processes import SIGNALS, end_with_parent, run_processes, stopped_by_signals
+from trainer.search.study import (
+    CONTINUES,
+    REASON,
+    SET_ASIDE,
+    completed,
+    counted,
+    directory_of,
+    next_trial,
+    open_study,
+)
 
+# Parameters can be the cause: memory that a table does not get, or shapes that do not agree.
+FAILURES = (TfrecError, tf.errors.OpError, ValueError, MemoryError)
 HOPELESS = 3  # failures without a single success after which a search gives up
 
 
@@ -32,6 +46,7 @@ def search(plan: SearchPlan, trials: int, deadline: float | None, jobs: int, con
 
     Raises:
         TfrecError: the first trials failed, one like the other.
+        Stopped: a signal came; no process of the search runs any more.
 
     """
     if jobs == 1:
@@ -41,12 +56,12 @@ def search(plan: SearchPlan, trials: int, deadline: float | None, jobs: int, con
     lock, errors = context.Lock(), context.SimpleQueue()
     arguments = (plan, trials, deadline, lock, errors)
     workers = [context.Process(target=_work_apart, args=arguments, daemon=True) for _ in range(jobs)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    run_processes(workers)
     if not errors.empty():
         raise ConfigError(errors.get())
+    for number in SIGNALS:
+        if any(worker.exitcode == 128 + number for worker in workers):
+            raise Stopped(number, "a process of the search was stopped; the same command goes on")
     if any(worker.exitcode for worker in workers):
         codes = ", ".join(str(worker.exitcode) for worker in workers)
         raise ConfigError(f"a process of the search died (exit codes {codes}); give it fewer --jobs if memory ran out")
@@ -70,7 +85,11 @@ def work(
             trial = next_trial(study, plan)
         try:
             _run(study, trial, plan, deadline)
+        except (Stopped, KeyboardInterrupt):
+            trial.set_user_attr(SET_ASIDE, True)
+            raise
         except _OutOfTimeError:
+            trial.set_user_attr(SET_ASIDE, True)
             where = directory_of(trial)
             console.print(f"trial {where}  out of time; the same command goes on with it", highlight=False)
             return
@@ -91,11 +110,19 @@ def _run(study: optuna.Study, trial: Trial, plan: SearchPlan, deadline: float | 
         )
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
-    except TfrecError as error:
-        trial.set_user_attr(REASON, str(error))
+    except FAILURES as error:
+        trial.set_user_attr(REASON, _reason(error))
         study.tell(trial, state=TrialState.FAIL)
     else:
         study.tell(trial, found[f"train/best_{plan.monitor}"])
+
+
+def _reason(error: Exception) -> str:
+    """One line; of what the library does not word itself, with the kind of error."""
+    if isinstance(error, TfrecError):
+        return str(error)
+    text = str(getattr(error, "message", None) or error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
 def reporter(
@@ -140,7 +167,13 @@ def _give_up_if_hopeless(study: optuna.Study) -> None:
 
 
 def _work_apart(plan: SearchPlan, trials: int, deadline: float | None, asking: Any, errors: Any) -> None:
+    end_with_parent()
     try:
-        work(plan, trials, deadline, asking, Console(stderr=True))
+        with stopped_by_signals():
+            work(plan, trials, deadline, asking, Console(stderr=True))
     except TfrecError as error:
         errors.put(str(error))
+    except Stopped as stopped:
+        sys.exit(stopped.exit_code)
+    except KeyboardInterrupt:  # a second Ctrl-C while the first one is obeyed
+        sys.exit(128 + signal.SIGINT)

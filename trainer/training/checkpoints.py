@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from tfrec.errors import ArtifactError
 from trainer.cluster.placement import Placement
 from trainer.job import JobDirectory
 
+OTHER_MODEL = (ValueError, AssertionError, tf.errors.InvalidArgumentError)
 # An IndexError is what TensorFlow makes of a tensor that ends too early.
-TORN = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError, IndexError)
+TORN = (tf.errors.OpError, OSError, IndexError)
 NODE = re.compile(r"\{\{[^}]*\}\}")  # which operation of the graph it was
 UNWRITABLE = (tf.errors.OpError, OSError)
 
@@ -44,11 +46,13 @@ class Checkpoints:
         """
         self._job = job
         self._say = say
+        for directory in (job.latest_checkpoints, job.best_checkpoint):
+            mend_state(directory)
         latest, best = (
             str(placement.checkpoint_directory(path)) for path in (job.latest_checkpoints, job.best_checkpoint)
         )
         self._latest = tf.train.CheckpointManager(tf.train.Checkpoint(model=model, **parts), latest, max_to_keep=2)
-        self._best = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), best, max_to_keep=1)
+        self._best = tf.train.CheckpointManager(tf.train.Checkpoint(model=model), best, max_to_keep=2)
 
     def save_latest(self, step: int) -> None:
         """Save the state after `step` steps; the checkpoint before stays until the next.
@@ -90,13 +94,13 @@ class Checkpoints:
         for path in reversed(found.all_model_checkpoint_paths if found else []):
             try:
                 self._latest.checkpoint.restore(path).assert_existing_objects_matched()
-            except TORN as error:
-                problems.append(f"{Path(path).name} ({_first_line(error)})")
-                self._say(f"{path} is torn; trying the checkpoint before it")
-            except (ValueError, AssertionError, tf.errors.InvalidArgumentError) as error:
+            except OTHER_MODEL as error:
                 raise ArtifactError(
                     f"{path}: is a checkpoint of another model ({_first_line(error)}); name a new --job-dir"
                 ) from None
+            except TORN as error:
+                problems.append(f"{Path(path).name} ({_first_line(error)})")
+                self._say(f"{path} is torn; trying the checkpoint before it")
             else:
                 return True
         if problems:
@@ -118,21 +122,42 @@ def restore_best(model: tf.keras.Model, job: JobDirectory) -> None:
         ArtifactError: the job has no finished epoch, or the checkpoint is torn or of another model.
 
     """
-    found = tf.train.latest_checkpoint(str(job.best_checkpoint))
+    mend_state(job.best_checkpoint)
+    found = tf.train.get_checkpoint_state(str(job.best_checkpoint))
     if found is None:
         raise ArtifactError(f"{job.best_checkpoint}: no finished epoch; train with: python -m trainer.task")
-    try:
-        status = tf.train.Checkpoint(model=model).restore(found)
-        status.expect_partial().assert_existing_objects_matched()
-    except TORN as error:
-        raise ArtifactError(f"{found}: is torn ({_first_line(error)}); train again in a new --job-dir") from None
-    except (ValueError, AssertionError, tf.errors.InvalidArgumentError) as error:
-        raise ArtifactError(f"{found}: is a checkpoint of another model ({_first_line(error)})") from None
+    torn = ""
+    for path in reversed(found.all_model_checkpoint_paths):
+        try:
+            status = tf.train.Checkpoint(model=model).restore(path)
+            status.expect_partial().assert_existing_objects_matched()
+        except OTHER_MODEL as error:
+            raise ArtifactError(f"{path}: is a checkpoint of another model ({_first_line(error)})") from None
+        except TORN as error:
+            torn = torn or f"{path}: is torn ({_first_line(error)})"
+        else:
+            if torn:
+                print(f"{torn}; the best weights before it are taken", file=sys.stderr)
+            return
+    raise ArtifactError(f"{torn}; train again in a new --job-dir")
+
+
+def mend_state(directory: Path) -> None:
+    """Write TensorFlow's list of checkpoints anew where a power cut left it empty: the checkpoints themselves count."""
+    if not (directory / "checkpoint").exists() or (directory / "checkpoint").stat().st_size:
+        return
+    indices = directory.glob("ckpt-*.index")
+    paths = sorted((path.with_suffix("") for path in indices), key=lambda path: int(path.name.partition("-")[2]))
+    (directory / "checkpoint").unlink()
+    if paths:
+        names = [str(path) for path in paths]
+        tf.train.update_checkpoint_state(str(directory), names[-1], names)
 
 
 def _flush(prefix: str) -> None:
     """Have the disk hold a checkpoint before an older one is removed in the next save."""
-    for path in [*Path(prefix).parent.glob(Path(prefix).name + ".*"), Path(prefix).parent]:
+    folder = Path(prefix).parent
+    for path in [*folder.glob(Path(prefix).name + ".*"), folder / "checkpoint", folder]:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import tensorflow as tf
@@ -31,6 +32,7 @@ from trainer.watch.board import Board
 from trainer.watch.progress import EpochBar, EpochProgress
 
 OnEpoch = Callable[[int, dict[str, float]], None]
+STEPS_BETWEEN_QUESTIONS = 16  # after which several machines agree on the time: an answer costs as much as a small step
 LOWER_IS_BETTER = ("log_loss", "rmse", "mae")
 
 
@@ -155,7 +157,8 @@ class Trainer:
                 self._show(bar, done.loss_sum / done.steps)
                 if done.stop:
                     self._interrupt.follow()
-                self._interrupt.check()
+                if done.stop or self._placement.name != "multi-worker":  # machines stop together, when all know of it
+                    self._interrupt.check()
                 if self._is_checkpoint_due():
                     self._save_latest()
                     started = time.perf_counter()
@@ -198,7 +201,8 @@ class Trainer:
         if average is not None:
             average.put_in_place(variables, tf.convert_to_tensor(self._rows_optimizer.iterations))
         try:
-            metrics = self._validate()
+            with self._may_stop_at_once():
+                metrics = self._validate()
             value = self._placement.chief_value(metrics[self._monitor])
             if math.isnan(value):
                 raise DataError(
@@ -214,6 +218,10 @@ class Trainer:
             if average is not None:
                 average.restore(variables)
         return metrics
+
+    def _may_stop_at_once(self) -> AbstractContextManager[None]:
+        # A worker alone must not: the others would wait for it at the next step.
+        return nullcontext() if self._placement.name == "multi-worker" else self._interrupt.at_once()
 
     def _finish_epoch(self, metrics: dict[str, float]) -> None:
         state = self._state
@@ -233,6 +241,8 @@ class Trainer:
             self._on_epoch(epoch, metrics)
 
     def _is_checkpoint_due(self) -> bool:
+        if self._placement.name == "multi-worker" and int(self._state.step) % STEPS_BETWEEN_QUESTIONS:
+            return False
         minutes = (time.monotonic() - self._saved_at) / 60
         return self._placement.chief_value(minutes) > self._config.checkpoint_minutes
 

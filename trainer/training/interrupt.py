@@ -11,11 +11,21 @@ from types import FrameType
 from tfrec.errors import Stopped
 
 
+def stop_on_sigterm() -> None:
+    """Outside of training, where nothing is half done: end by raising Stopped, with a word and exit code 143."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number, "stopped; the same command goes on with the job")
+
+    signal.signal(signal.SIGTERM, stop)
+
+
 class Interrupt:
-    """Whether the process was asked to stop. Signals are only noted; the training loop looks between steps."""
+    """Whether the process was asked to stop. Signals are noted; the training loop looks between steps."""
 
     def __init__(self) -> None:
         self._number: int | None = None
+        self._is_at_once = False
 
     @property
     def is_wanted(self) -> bool:
@@ -36,6 +46,16 @@ class Interrupt:
             raise Stopped(self._number)
 
     @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let a signal end the block by raising Stopped: for what takes long and changes nothing."""
+        self.check()
+        self._is_at_once = True
+        try:
+            yield
+        finally:
+            self._is_at_once = False
+
+    @contextmanager
     def listening(self) -> Iterator[None]:
         """Note SIGTERM and SIGINT until the block ends. A second Ctrl-C interrupts at once."""
         if threading.current_thread() is not threading.main_thread():  # only the main thread may have handlers
@@ -46,6 +66,8 @@ class Interrupt:
             if self._number == number == signal.SIGINT:
                 raise KeyboardInterrupt
             self.ask(number)
+            if self._is_at_once:
+                raise Stopped(number)
 
         before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
         try:

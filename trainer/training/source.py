@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import tensorflow as tf
 
 from tfrec.dataset.batches import Batches
-from tfrec.dataset.records import list_width
+from tfrec.dataset.records import PARSE_BATCH
 from tfrec.dataset.stream import StreamBatches
-from tfrec.schema import Schema
+from trainer.checks.memory import will_stream
+from trainer.checks.values import CHECKED_ROWS, require_values
 from trainer.cluster.placement import Placement
 from trainer.config import JobConfig
 from trainer.data import JobData
 
-SHARE_OF_MEMORY = 0.4  # up to which training rows are held in memory
+Stream = TypeVar("Stream", bound=StreamBatches)
 
 
 class BatchSource(Protocol):
@@ -53,16 +53,16 @@ def open_source(data: JobData, columns: Collection[str], config: JobConfig, plac
         config: of the job.
         placement: of this process.
 
+    Raises:
+        DataError: a label or an id is outside its range, in memory or in the first rows of the stream.
+
     """
     size, seed, wanted = config.train.batch_size, config.seed, sorted(columns)
     if placement.name == "parameter-server":
-        return WorkerBatches(data, size, seed, wanted)
-    is_streamed = config.train.input == "stream"
-    if config.train.input == "auto":
-        needed = bytes_in_memory(data.schema, wanted, data.dataset.rows("train"))
-        is_streamed = needed > SHARE_OF_MEMORY * memory_bytes()
-    if is_streamed:
-        return StreamBatches(data.dataset, "train", size, seed, columns=wanted, shard=placement.shard)
+        return _checked(WorkerBatches(data, size, seed, wanted), data)
+    # Memory differs between machines, and so does the order between memory and stream: the chief decides.
+    if placement.chief_value(float(will_stream(config, data.dataset))):
+        return _checked(StreamBatches(data.dataset, "train", size, seed, columns=wanted, shard=placement.shard), data)
     return Batches(data.columns("train", wanted), size, seed, shard=placement.shard)
 
 
@@ -80,15 +80,12 @@ class WorkerBatches(StreamBatches):
         return own.forever(from_step // count)
 
 
-def bytes_in_memory(schema: Schema, columns: Collection[str], rows: int) -> int:
-    """What columns of `rows` rows take, about: four bytes a value."""
-    values = 0
-    for name in columns:
-        feature = schema.encoded.get(name)
-        values += (None if feature is None else list_width(feature)) or 1
-    return 4 * values * rows
-
-
-def memory_bytes() -> int:
-    """Memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _checked(source: Stream, data: JobData) -> Stream:
+    """The source, whose first rows have labels and ids in their range; it is never seen whole, as memory is."""
+    first_row = source.first_row
+    with source.explained_errors():
+        chunks = source.in_order().rebatch(PARSE_BATCH).take(-(-CHECKED_ROWS // PARSE_BATCH))
+        for chunk in chunks.as_numpy_iterator():
+            require_values(data.dataset, "train", chunk, first_row)
+            first_row += len(next(iter(chunk.values())))
+    return source

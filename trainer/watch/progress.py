@@ -41,7 +41,7 @@ class EpochProgress:
         self.console = console or Console(stderr=True)
 
     def say(self, text: str) -> None:
-        self.console.print(text, style="dim", highlight=False)
+        self.console.print(text, style="dim", highlight=False, soft_wrap=True)
 
     @contextmanager
     def epoch(self, epoch: int, epochs: int, steps: int, first_step: int = 0) -> Iterator[EpochBar]:

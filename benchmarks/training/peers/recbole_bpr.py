@@ -53,7 +53,7 @@ def main() -> None:
         train, validation, _ = data_preparation(config, dataset)
         model = get_model(config["model"])(config, train.dataset)
         trainer = Trainer(config, model)
-        best, _ = trainer.training.fit(train, validation, saved=True, verbose=False)
+        best, _ = trainer.fit(train, validation, saved=True, verbose=False)
         checkpoint = torch.load(trainer.saved_model_file, weights_only=False)
     model.load_state_dict(checkpoint["state_dict"])
     scores = np.full((users, items), -1e9)  # what RecBole's dataset does not know comes last
