@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from tfrec.errors import ConfigError
 from tfrec.models.base import FittedModel, GradientModel
 from trainer.checks.claim import claim, require_same_job
 from trainer.checks.preflight import preflight
@@ -69,9 +68,7 @@ def run_job(
     console = console if placement.is_chief else Console(quiet=True)
     dataset = open_job_dataset(config)
     require_same_job(config, job)
-    servers = placement.cluster.of("ps") if placement.name == "parameter-server" and placement.cluster else ()
-    preflight(config, dataset, table_shards=max(len(servers), 1))
-    _require_xla_can(config, placement)
+    preflight(config, dataset, placement)
     if placement.is_chief:
         claim(config, job)
     make_deterministic(config.seed)
@@ -100,13 +97,6 @@ def run_job(
     if must_evaluate:
         print_metrics(console, config.model_name, metrics)
     return content
-
-
-def _require_xla_can(config: JobConfig, placement: Placement) -> None:
-    if config.train.xla and placement.name != "one":
-        raise ConfigError(f"train.xla: compiles steps of one device, not of {placement.name}; leave it out")
-    if config.train.xla and getattr(config.model, "mask_known_positives", False):
-        raise ConfigError("train.xla: cannot compile model.mask_known_positives; set that to false, or leave xla out")
 
 
 def _say_placement(placement: Placement, model: GradientModel, console: Console) -> None:

@@ -6,6 +6,8 @@ import tensorflow as tf
 from tensorflow.core.util import event_pb2
 
 from tests.trainer.planted_world import quiet_console
+from tfrec.errors import ConfigError
+from trainer.cluster.placement import Placement
 from trainer.job import JobDirectory
 from trainer.run import run_job
 
@@ -54,6 +56,16 @@ def test_xla_changes_the_speed_and_not_the_weights(trained):
     """Without dropout: XLA's generator draws other masks from the same seeds."""
     settings = ("model.dropout=0", "model.input_dropout=0")
     require_near(trained(*settings)[1], trained(*settings, "train.xla=true")[1], 1e-4)
+
+
+def test_what_xla_cannot_compile_is_refused_before_training(world, tmp_path):
+    config = world.config("two_tower", "train.xla=true")
+    with pytest.raises(ConfigError, match=r"train.xla: cannot compile model.mask_known_positives; set that to false"):
+        run_job(config, JobDirectory(tmp_path / "job"), quiet_console())
+    config, two = world.config("deepfm", "train.xla=true"), Placement("mirrored", devices=("CPU:0", "CPU:1"))
+    with pytest.raises(ConfigError, match=r"train.xla: compiles steps of one device, not of mirrored"):
+        run_job(config, JobDirectory(tmp_path / "job"), quiet_console(), placement=two)
+    assert not (tmp_path / "job").exists()
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -60,8 +60,7 @@ def dry_run(
     dataset = open_job_dataset(config)
     devices = [device for device in (machine(), smallest_gpu()) if device is not None]
     print_need(console, config, memory_need(config, dataset), devices)
-    servers = placement.cluster.of("ps") if placement and placement.cluster else ()
-    need = preflight(config, dataset, table_shards=max(len(servers), 1))
+    need = preflight(config, dataset, placement or Placement("one"))
     require_vocabularies(dataset)
     data = JobData(dataset)
     for split in ("validation", "test"):

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from tfrec.dataset.directory import DatasetDirectory
+from tfrec.errors import ConfigError
 from tfrec.models.base import GradientModel
 from tfrec.models.registry import model_class
 from trainer.checks.memory import Need, machine, memory_need, require_fit, smallest_gpu
 from trainer.checks.values import require_rows
+from trainer.cluster.placement import Placement
 from trainer.config import JobConfig
 
 
-def preflight(config: JobConfig, dataset: DatasetDirectory, table_shards: int = 1) -> Need:
+def preflight(config: JobConfig, dataset: DatasetDirectory, placement: Placement) -> Need:
     """Refuse a job that cannot run; return what memory it needs.
 
     Args:
         config: of the job.
         dataset: with the files that the job names.
-        table_shards: parameter servers over which the tables are divided.
+        placement: of this process; parameter servers divide the tables.
 
     Raises:
         ConfigError: the job does not fit the machine, or there is nothing to choose an epoch by.
         DataError: there is nothing to train on.
 
     """
+    _require_xla_can(config, placement)
     require_rows(dataset, needs_validation=issubclass(model_class(config.model_name), GradientModel))
     need = memory_need(config, dataset)
-    require_fit(config, need, machine(), smallest_gpu(), table_shards)
+    require_fit(config, need, machine(), smallest_gpu(), placement.table_shards)
     return need
+
+
+def _require_xla_can(config: JobConfig, placement: Placement) -> None:
+    if config.train.xla and placement.name != "one":
+        raise ConfigError(f"train.xla: compiles steps of one device, not of {placement.name}; leave it out")
+    if config.train.xla and getattr(config.model, "mask_known_positives", False):
+        raise ConfigError("train.xla: cannot compile model.mask_known_positives; set that to false, or leave xla out")

@@ -71,6 +71,11 @@ class Placement:
         return 0, 1
 
     @property
+    def table_shards(self) -> int:
+        """Parts that a large table is split into."""
+        return len(self.cluster.of("ps")) if self.name == "parameter-server" and self.cluster else 1
+
+    @property
     def num_workers(self) -> int:
         """Processes that run steps."""
         if self.cluster is None:
