@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import tensorflow as tf
 from pydantic import Field
@@ -35,13 +36,13 @@ class FieldConfig(ModelConfig):
     tables: dict[str, TableConfig] = Field(
         {}, description="feature → how its ids share rows (hashed, quotient_remainder), for huge vocabularies"
     )
-    embedding_dim: int = Field(16, ge=1)
+    embedding_dim: int = Field(32, ge=1)
     embedding_stddev: float = Field(0.05, gt=0, description="of the initial embeddings")
-    hidden_units: tuple[int, ...] = (256, 128, 64)
-    embedding_l2: float = Field(0.0, ge=0)
-    kernel_l2: float = Field(0.0, ge=0)
-    input_dropout: float = Field(0.0, ge=0, lt=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    hidden_units: tuple[int, ...] = (64, 32)
+    embedding_l2: float = Field(0.0225, ge=0, description="weight of the mean over rows of Σ_f ‖v_f‖²")
+    kernel_l2: float = Field(0.003, ge=0, description="weight of half the squared norm of the MLP's kernels")
+    input_dropout: float = Field(0.5, ge=0, lt=1, description="of the embeddings on their way into the MLP")
+    dropout: float = Field(0.5, ge=0, lt=1, description="behind each hidden layer")
 
     def plan(self, schema: Schema, num_ids: Mapping[str, int]) -> FieldPlan:
         """Where the fields stand."""
@@ -53,6 +54,20 @@ class FieldRanking(RankingModel, GradientModel):
     r"""z = b + Σ_f w_f + interactions(v) + MLP([v_1, …, v_F])."""
 
     config: FieldConfig
+    training_defaults: ClassVar[dict[str, Any]] = {
+        "batch_size": 1024,
+        "learning_rate": 0.003,
+        "patience": 4,
+        "epochs": 60,
+    }
+    search_space: ClassVar[dict[str, str]] = {
+        "train.learning_rate": "log(0.0003, 0.03)",
+        "model.embedding_dim": "[8, 16, 32, 64]",
+        "model.hidden_units": "[[64, 32], [128, 64], [256, 128, 64]]",
+        "model.embedding_l2": "log(0.0001, 0.1)",
+        "model.input_dropout": "uniform(0, 0.6)",
+        "model.dropout": "uniform(0, 0.6)",
+    }
 
     def __init__(self, config: FieldConfig, inputs: ModelInputs, seed: int = 1) -> None:
         super().__init__(name=type(self).__name__.lower())

@@ -9,19 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import tensorflow as tf
 
 from tfrec.errors import ConfigError, did_you_mean
 from trainer.cluster.rendezvous import TIMEOUT_SECONDS, gather, print_for_people
 from trainer.cluster.replicas import distribute_own_rows, distribute_rows, value_of_first
+from trainer.cluster.strategies import SHARD_ROWS, STRATEGIES, StrategyName
 from trainer.cluster.tf_config import Cluster, read_cluster
 
-StrategyName = Literal["one", "mirrored", "multi-worker", "parameter-server"]
 Purpose = Literal["train", "serve", "evaluate"]
-STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
-SHARD_ROWS = 16_384  # a table of fewer rows stays on one parameter server: the kernels of networks have fewer
 # With one core the first lookup in a sharded table would wait for itself: it needs several operations at once.
 INTER_OP_THREADS = 8
 

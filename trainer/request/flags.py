@@ -13,6 +13,7 @@ import yaml
 from tfrec.command_line import ArgumentParser, at_least
 from tfrec.errors import ConfigError, did_you_mean
 from tfrec.models.registry import model_names
+from trainer.cluster.strategies import SHARD_ROWS, STRATEGIES
 from trainer.request.environment import Places, local_path, places_of
 from trainer.request.foreign_flags import refuse_foreign_flags
 
@@ -23,7 +24,6 @@ example: python -m trainer.task --dataset DATASET --model two_tower --job-dir JO
 
 Trains the model, evaluates it beside a baseline and exports it. The same command again goes on with an unfinished job.
 """
-STRATEGIES = ("one", "mirrored", "multi-worker", "parameter-server")
 # Flags that are short for a key of the config.
 SHORT_FOR = {
     "num_epochs": "train.epochs",
@@ -68,7 +68,7 @@ class TaskRequest:
     eval_files: tuple[str, ...] = ()
     strategy: str | None = None
     logical_devices: int = 1
-    shard_rows: int = 16_384
+    shard_rows: int = SHARD_ROWS
     cluster_timeout_seconds: int = 300
     warm_start_from: str | None = None
     profile: tuple[int, int] | None = None
@@ -94,7 +94,10 @@ def parser() -> ArgumentParser:
     run.add_argument("--strategy", type=one_of(STRATEGIES), help=", ".join(STRATEGIES) + "; what is there")
     run.add_argument("--logical-devices", type=at_least(1, 64), default=1, help="split the CPU, to try mirrored on it")
     run.add_argument(
-        "--shard-rows", type=at_least(1), default=16_384, help="tables of so many rows are split over parameter servers"
+        "--shard-rows",
+        type=at_least(1),
+        default=SHARD_ROWS,
+        help="tables of so many rows are split over parameter servers",
     )
     run.add_argument("--cluster-timeout", type=at_least(1), default=300, metavar="SECONDS")
     run.add_argument("--dry-run", action="store_true", help="check everything, run two steps, keep nothing")

@@ -15,11 +15,11 @@ from tfrec.errors import ArtifactError, ConfigError
 from tfrec.models.base import GradientModel
 from tfrec.models.registry import model_class
 from trainer.config import JobConfig, resolve_config
+from trainer.evaluation.direction import LOWER_IS_BETTER
 from trainer.request.flags import assignments
 from trainer.search.space import Dimension, read_space
 
 PRUNERS = ("median", "hyperband", "none")
-LOWER_IS_BETTER = ("log_loss", "rmse", "mae")
 
 
 @dataclass(frozen=True)

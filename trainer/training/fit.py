@@ -18,6 +18,7 @@ from tfrec.errors import DataError, Stopped
 from tfrec.models.base import GradientModel
 from trainer.cluster.placement import Placement
 from trainer.config import TrainConfig
+from trainer.evaluation.direction import LOWER_IS_BETTER
 from trainer.job import JobDirectory
 from trainer.training.checkpoints import Checkpoints
 from trainer.training.diverged import save_batch
@@ -33,7 +34,6 @@ from trainer.watch.progress import EpochBar, EpochProgress
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 STEPS_BETWEEN_QUESTIONS = 16  # after which several machines agree on the time: an answer costs as much as a small step
-LOWER_IS_BETTER = ("log_loss", "rmse", "mae")
 
 
 class Trainer:

@@ -1,0 +1,3 @@
+"""Which metrics are better when they are lower."""
+
+LOWER_IS_BETTER = ("log_loss", "rmse", "mae")
