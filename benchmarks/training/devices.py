@@ -16,25 +16,24 @@ import tfrec  # noqa: F401  chooses the Keras generation before TensorFlow is lo
 
 import tensorflow as tf  # isort: skip
 
+from trainer.cluster.placement import choose, split_cpu
+
 SAMPLE_SECONDS = 1.0
 
 
 def make_strategy(logical_devices: int) -> tf.distribute.Strategy:
-    """One device or a mirrored strategy over all; to be called once in a process, before anything runs.
+    """The trainer's strategy for one device or for all of this machine; once in a process, before anything runs.
 
     Args:
         logical_devices: parts of the CPU, or 0 for the GPUs.
 
     """
     if logical_devices:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * logical_devices)
-        names = [f"/cpu:{number}" for number in range(logical_devices)]
-    else:
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
-        names = [f"/gpu:{number}" for number in range(len(tf.config.list_logical_devices("GPU")))]
-    return tf.distribute.OneDeviceStrategy(names[0]) if len(names) == 1 else tf.distribute.MirroredStrategy(names)
+        split_cpu(logical_devices)
+    gpus = [] if logical_devices else tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return choose(None, None, num_gpus=len(gpus), num_logical_cpus=logical_devices).strategy
 
 
 class Utilisation:
