@@ -30,10 +30,13 @@ class TaskLostError(Exception):
     """A process of the cluster is gone. Command lines print it and exit with 1, to be started again."""
 
 
-class Stopped(Exception):  # noqa: N818 - nothing went wrong
+class Stopped(BaseException):
     """A signal asked the process to stop, and what it did is saved: the same command goes on with it.
 
     Command lines exit with 128 + the signal's number, 143 for SIGTERM, which tells a scheduler to start them again.
+
+    Like KeyboardInterrupt it is no Exception: it may be raised inside a library that catches those, and TensorFlow
+    wraps them into an error of its own while it traces a function.
     """
 
     def __init__(self, signal_number: int, message: str = "stopped") -> None:

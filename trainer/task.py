@@ -95,5 +95,5 @@ def _export(request: TaskRequest, job: JobDirectory, console: Console) -> None:
 
 
 if __name__ == "__main__":
-    stop_on_sigterm()
+    stop_on_sigterm("job")
     sys.exit(run_command(main))

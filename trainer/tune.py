@@ -12,6 +12,7 @@ from tfrec.models.registry import model_names
 from trainer.request.environment import local_path
 from trainer.request.flags import add_config_flags, one_of, overrides_of
 from trainer.request.foreign_flags import refuse_foreign_flags
+from trainer.training.interrupt import stop_on_sigterm
 
 EXAMPLE = """\
 example: python -m trainer.tune --dataset DATASET --model two_tower --study-dir STUDY --trials 30
@@ -88,4 +89,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    stop_on_sigterm("search")
     sys.exit(run_command(main))

@@ -78,6 +78,10 @@ def test_a_flag_changes_what_it_names_and_nothing_else(more, expected):
             "--first_layer_size: has no meaning here; use --set model.hidden_units=[256,128]",
         ),
         (
+            ["--num-epochs", "2", "--epochs", "3"],
+            "--epochs 3 and --num-epochs or --epochs 2 disagree; keep one",
+        ),
+        (
             ["--num-epochs", "3", "--set", "train.epochs=4"],
             "--num-epochs 3 and --set train.epochs=4 disagree; keep one of them",
         ),

@@ -1,8 +1,11 @@
 """Each key of the training config does what it says, seen in a job trained with it."""
 
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from rich.console import Console
 from tensorflow.core.util import event_pb2
 
 from tests.trainer.planted_world import quiet_console
@@ -101,6 +104,15 @@ def test_tensorboard_has_loss_speed_learning_rate_and_metrics(trained):
         expected = 0.01 * ((step + 1) / 4 if step < 4 else 1 - min((step - 4) / (22 - 4), 1))
         assert rate == pytest.approx(expected, abs=1e-7)
     assert min(found["validation/log_loss"].values()) == pytest.approx(metrics["train/best_log_loss"])
+
+
+def test_a_profile_of_steps_that_never_come_is_said(world, tmp_path):
+    said = io.StringIO()
+    config = world.config("deepfm", "train.epochs=1", "model.embedding_dim=4", "model.hidden_units=[8]")
+    job = JobDirectory(tmp_path / "job")
+    console = Console(file=said, width=200)
+    run_job(config, job, console, must_evaluate=False, profile=(9000, 9001))
+    assert "--profile: training ended at step 8, before those steps" in said.getvalue()
 
 
 def test_a_profile_is_written_on_request(trained):

@@ -465,7 +465,7 @@ def is_gone(number):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_the_processes_of_a_search_end_with_the_command(world, tmp_path, number):
     directory = tmp_path / "study"
     arguments = flags(world, directory, "--jobs", "2")

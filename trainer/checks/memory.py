@@ -225,7 +225,7 @@ def _require(config: JobConfig, need: Need, wanted: int, device: Device) -> None
         cause, way_out = f"the data alone takes {decimal(need.data_bytes)}", "set train.input=stream"
     elif need.activation_bytes > need.table_bytes:
         cause = f"a batch of {config.train.batch_size:,} rows takes {decimal(need.activation_bytes)}"
-        way_out = "lower train.batch_size"
+        way_out = "lower train.batch_size or the widths of the model (model.embedding_dim, model.hidden_units)"
     else:
         sizes = ", ".join(f"{name} {count:,}" for name, count in need.largest_vocabularies.items())
         cause = f"tables with what the optimiser keeps take {decimal(need.table_bytes)} (most ids: {sizes})"

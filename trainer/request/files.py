@@ -167,8 +167,10 @@ def _first_record(file: str) -> dict[str, str | None]:
         features = tf.train.Example.FromString(serialized).features.feature
     except StopIteration:
         raise DataError(f"{file}: holds no records; leave it out") from None
-    except Exception as error:  # of TensorFlow or Protobuf, of several classes
-        raise DataError(f"{file}: not a TFRecord file of tf.train.Examples ({str(error).splitlines()[0]})") from None
+    except Exception:  # of TensorFlow or Protobuf, of several classes, with words that tell a user nothing
+        raise DataError(
+            f"{file}: not a TFRecord file of tf.train.Examples; name files such as DATASET/train/*"
+        ) from None
     return {name: feature.WhichOneof("kind") for name, feature in features.items()}
 
 

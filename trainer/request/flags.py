@@ -112,11 +112,28 @@ def add_config_flags(flags: ArgumentParser) -> None:
     config = flags.add_argument_group("config")
     config.add_argument("--config", help="YAML with the sections 'model' and 'train'")
     config.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the config")
-    config.add_argument("--num-epochs", "--epochs", type=at_least(1), help="--set train.epochs")
-    config.add_argument("--train-steps", "--max-steps", type=at_least(1), help="--set train.steps; at most so many")
-    config.add_argument("--batch-size", "--train-batch-size", type=at_least(1), help="--set train.batch_size")
-    config.add_argument("--learning-rate", "--lr", type=_positive, help="--set train.learning_rate")
+    count: dict[str, Any] = {"type": at_least(1), "action": _OneValue}
+    config.add_argument("--num-epochs", "--epochs", **count, help="--set train.epochs")
+    config.add_argument("--train-steps", "--max-steps", **count, help="--set train.steps; at most so many")
+    config.add_argument("--batch-size", "--train-batch-size", **count, help="--set train.batch_size")
+    config.add_argument("--learning-rate", "--lr", type=_positive, action=_OneValue, help="--set train.learning_rate")
     config.add_argument("--seed", type=at_least(0, 2**31 - 8), default=1)
+
+
+class _OneValue(argparse.Action):
+    """Keeps a value, and refuses another one under the flag's other name: neither should win in silence."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        before = getattr(namespace, self.dest)
+        if before not in (None, values):
+            parser.error(f"{option_string} {values} and {' or '.join(self.option_strings)} {before} disagree; keep one")
+        setattr(namespace, self.dest, values)
 
 
 def task_request(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> TaskRequest:

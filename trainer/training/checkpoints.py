@@ -151,7 +151,7 @@ def mend_state(directory: Path) -> None:
     (directory / "checkpoint").unlink()
     if paths:
         names = [str(path) for path in paths]
-        tf.train.update_checkpoint_state(str(directory), names[-1], names)
+        tf.compat.v1.train.update_checkpoint_state(str(directory), names[-1], names)
 
 
 def _flush(prefix: str) -> None:

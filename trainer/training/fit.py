@@ -117,6 +117,8 @@ class Trainer:
                     f"stopped at step {int(state.step)} (epoch {int(state.epoch) + 1}) and saved; "
                     "the same command goes on from there"
                 ) from None
+        if self._board.is_profile_open:
+            self._progress.say(f"--profile: training ended at step {int(state.step)}, before those steps")
         self._placement.chief_value(0.0)  # all wait here: the chief may still be writing what the others read next
         self._checkpoints.restore_best()
         timed = float(state.timed_seconds)
@@ -189,7 +191,7 @@ class Trainer:
         state = self._state
         epoch, step = int(state.epoch), int(state.step_in_epoch)
         batch = next(iter(self._source.epoch(epoch, skip=step - 1)))
-        saved = save_batch(self._job, batch, epoch + 1, step)
+        saved = save_batch(self._job, batch, epoch + 1, step, self._placement.shard)
         raise DataError(
             f"the loss became {value} in epoch {epoch + 1}, step {step}, whose batch is in {saved}; lower "
             "train.learning_rate or set train.clip_norm; earlier checkpoints are untouched"

@@ -11,11 +11,16 @@ from types import FrameType
 from tfrec.errors import Stopped
 
 
-def stop_on_sigterm() -> None:
-    """Outside of training, where nothing is half done: end by raising Stopped, with a word and exit code 143."""
+def stop_on_sigterm(what: str) -> None:
+    """Outside of training, where nothing is half done: end by raising Stopped, with a word and exit code 143.
+
+    Args:
+        what: the command goes on with when it is given again.
+
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped(number, "stopped; the same command goes on with the job")
+        raise Stopped(number, f"stopped; the same command goes on with the {what}")
 
     signal.signal(signal.SIGTERM, stop)
 

@@ -21,7 +21,7 @@ class Board:
         """
         self._logs = logs
         self._first, self._last = profile if profile and logs else (0, 0)
-        self._is_profiling = False
+        self._is_profiling = self._was_profiling = False
 
     def __enter__(self) -> Board:
         logs = self._logs
@@ -35,13 +35,18 @@ class Board:
             tf.profiler.experimental.stop()
         self._writer.close()
 
+    @property
+    def is_profile_open(self) -> bool:
+        """Whether a profile was asked for, and its first step has not come."""
+        return bool(self._last) and not self._was_profiling
+
     def until_profile(self, step: int, steps: int) -> int:
         """Start or stop the profile where `step` steps are done; return how many steps may follow before the next."""
         if not self._last:
             return steps
         if not self._is_profiling and self._first - 1 <= step < self._last:
             tf.profiler.experimental.start(str(self._logs))
-            self._is_profiling = True
+            self._is_profiling = self._was_profiling = True
         elif self._is_profiling and step >= self._last:
             tf.profiler.experimental.stop()
             self._is_profiling, self._last = False, 0
