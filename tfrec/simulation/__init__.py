@@ -1,0 +1,1 @@
+"""Simulated users, whose true click probabilities are known, and policies that recommend to them in closed loop."""
