@@ -1,7 +1,73 @@
-"""What the numbers in metrics.json mean. Each metric is checked against a plain loop in the tests."""
+"""What the numbers in metrics.json mean: docs/metrics.md. Each is checked against a plain loop or another library."""
 
-from tfrec.metrics.classification import auc, log_loss
-from tfrec.metrics.ranking import ranking_metrics
-from tfrec.metrics.rating import mean_absolute_error, root_mean_squared_error
+from tfrec.metrics.beyond_accuracy import BeyondAccuracy, popularity_lift
+from tfrec.metrics.calibration import (
+    ReliabilityBins,
+    calibration_ratio,
+    expected_calibration_error,
+    reliability_bins,
+)
+from tfrec.metrics.classification import auc, gauc, log_loss, normalised_entropy, pr_auc
+from tfrec.metrics.exposure import coverage, exposure_counts, gini
+from tfrec.metrics.facts import ItemFacts, ItemGroups, Profiles, multi_hot
+from tfrec.metrics.fairness import (
+    ItemGroupExposure,
+    UserGroups,
+    compare_user_groups,
+    item_group_exposure,
+    place_counts,
+    popularity_groups,
+    relevant_counts,
+)
+from tfrec.metrics.full_ranking import full_ranking_auc
+from tfrec.metrics.grouped import GroupedMetric
+from tfrec.metrics.lists import NO_ITEM, RankedLists
+from tfrec.metrics.rank_correlation import kendall, kendall_by_group, spearman, spearman_by_group
+from tfrec.metrics.ranking import ranking_metric_names, ranking_metrics
+from tfrec.metrics.rating import mae_by_group, mean_absolute_error, rmse_by_group, root_mean_squared_error
+from tfrec.metrics.streaming import RankingAccumulator
+from tfrec.metrics.top_k import top_unseen
 
-__all__ = ["auc", "log_loss", "mean_absolute_error", "ranking_metrics", "root_mean_squared_error"]
+__all__ = [
+    "NO_ITEM",
+    "BeyondAccuracy",
+    "GroupedMetric",
+    "ItemFacts",
+    "ItemGroupExposure",
+    "ItemGroups",
+    "Profiles",
+    "RankedLists",
+    "RankingAccumulator",
+    "ReliabilityBins",
+    "UserGroups",
+    "auc",
+    "calibration_ratio",
+    "compare_user_groups",
+    "coverage",
+    "expected_calibration_error",
+    "exposure_counts",
+    "full_ranking_auc",
+    "gauc",
+    "gini",
+    "item_group_exposure",
+    "kendall",
+    "kendall_by_group",
+    "log_loss",
+    "mae_by_group",
+    "mean_absolute_error",
+    "multi_hot",
+    "normalised_entropy",
+    "place_counts",
+    "popularity_groups",
+    "popularity_lift",
+    "pr_auc",
+    "ranking_metric_names",
+    "ranking_metrics",
+    "relevant_counts",
+    "reliability_bins",
+    "rmse_by_group",
+    "root_mean_squared_error",
+    "spearman",
+    "spearman_by_group",
+    "top_unseen",
+]
