@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # base loads TensorFlow, and the names of the models should b
 
 _MODELS = {
     "deepfm": "tfrec.models.deepfm:DeepFM",
+    "ease": "tfrec.models.ease:EASE",
+    "item_knn": "tfrec.models.item_knn:ItemKNN",
     "popularity": "tfrec.models.popularity:Popularity",
     "two_tower": "tfrec.models.two_tower:TwoTower",
     "wide_deep": "tfrec.models.wide_deep:WideDeep",

@@ -97,7 +97,7 @@ def memory_need(config: JobConfig, dataset: DatasetDirectory) -> Need:
         floats += min(batch, num_items)  # logits against the items of the batch
     kept = ("validation", "test") if will_stream(config, dataset) else ("train", "validation", "test")
     return Need(
-        tables=tuple(_table_need(shape, config.train) for shape in shapes),
+        tables=tuple(_table_need(shape, config.train, issubclass(found, GradientModel)) for shape in shapes),
         activation_bytes=4 * ACTIVATION_COPIES * batch * floats if issubclass(found, GradientModel) else 0,
         data_bytes=sum(dataset.rows(split) for split in kept) * row_bytes(dataset),
         largest_vocabularies=dict(sorted(num_ids.items(), key=lambda item: -item[1])[:3]),
@@ -226,6 +226,10 @@ def _require(config: JobConfig, need: Need, wanted: int, device: Device) -> None
     elif need.activation_bytes > need.table_bytes:
         cause = f"a batch of {config.train.batch_size:,} rows takes {decimal(need.activation_bytes)}"
         way_out = "lower train.batch_size or the widths of the model (model.embedding_dim, model.hidden_units)"
+    elif not issubclass(model_class(config.model_name), GradientModel):
+        largest = max(need.tables, key=lambda table: table.total_bytes)
+        cause = f"its {largest.name} of {largest.rows:,} rows takes {decimal(largest.total_bytes)}"
+        way_out = "choose another model, such as item_knn, or raise filters.min_item_events in dataset.yaml"
     else:
         sizes = ", ".join(f"{name} {count:,}" for name, count in need.largest_vocabularies.items())
         cause = f"tables with what the optimiser keeps take {decimal(need.table_bytes)} (most ids: {sizes})"
@@ -239,9 +243,9 @@ def _require(config: JobConfig, need: Need, wanted: int, device: Device) -> None
     )
 
 
-def _table_need(shape: TableShape, train: TrainConfig) -> TableNeed:
+def _table_need(shape: TableShape, train: TrainConfig, is_trained: bool) -> TableNeed:
     table_bytes = 4 * shape.rows * shape.dim
-    if shape.name in NOT_TRAINED:
+    if shape.name in NOT_TRAINED or not is_trained:
         return TableNeed(shape.name, shape.rows, shape.dim, table_bytes, 0, 0)
     wide = train.wide_optimizer if shape.name.endswith("first_order") else None
     slots = SLOTS[wide.name if wide else train.optimizer]

@@ -1,0 +1,127 @@
+r"""Nearest neighbours of items: what is taken by the same users goes together (Sarwar 2001; Deshpande & Karypis 2004).
+
+.. math:: W_{ij} = \frac{x_i \cdot x_j}{\lVert x_i \rVert^{2a} \, \lVert x_j \rVert^{2b} + h}, \quad j \in N_n(i)
+
+x_i is the column of item i in the user × item matrix, N_n(i) the n items of the largest W_ij, h the shrinkage. a = b =
+0.5 is the cosine; a = 1, b = 0 the share of i's users who took j too; between them lies the asymmetric cosine (Aiolli
+2013). A smaller b lets popular items through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy import sparse
+
+from tfrec.layers import TableShape
+from tfrec.models.inputs import ModelInputs
+from tfrec.models.item_to_item import ItemToItem, user_item_counts
+from tfrec.models.item_weights import NeighbourTable, table_width
+from tfrec.models.largest import largest_of_rows
+from tfrec.models.user_profiles import ProfileConfig
+from tfrec.schema import Schema
+
+BLOCK_VALUES = 1 << 23  # similarities in memory at a time
+BM25_SATURATION, BM25_LENGTH_SHARE = 1.2, 0.75  # k1 and b (Robertson 1994)
+
+
+class ItemKNNConfig(ProfileConfig):
+    """Choices of the neighbourhoods."""
+
+    neighbours: int = Field(100, ge=1, description="kept of each item")
+    shrinkage: float = Field(10.0, ge=0, description="h: similarities that few users stand behind become smaller")
+    profile_power: float = Field(0.5, ge=0, le=1, description="a: of the item that the user has")
+    candidate_power: float = Field(0.5, ge=0, le=1, description="b: of the item that is scored")
+    weighting: Literal["binary", "tf_idf", "bm25"] = Field(
+        "bm25",
+        description="of an entry of the user × item matrix: 1; or how often the user took the item, damped, where "
+        "users who took many items count less",
+    )
+
+
+class ItemKNN(ItemToItem):
+    """A sparse table of neighbours."""
+
+    Config = ItemKNNConfig
+    config: ItemKNNConfig
+    _weights: NeighbourTable
+    search_space: ClassVar[dict[str, str]] = {
+        "model.neighbours": "logint(5, 500)",
+        "model.shrinkage": "log(1, 300)",
+        "model.candidate_power": "uniform(0, 0.8)",
+        "model.half_life": "log(1, 200)",
+    }
+
+    def __init__(self, config: ItemKNNConfig, inputs: ModelInputs) -> None:
+        super().__init__(config, inputs, NeighbourTable(inputs.num_items, config.neighbours), "item_knn")
+
+    def _fit_weights(self, inputs: ModelInputs) -> None:
+        users = weighted(user_item_counts(inputs.train), self.config.weighting)
+        width = self._weights.width
+        ids = np.zeros((inputs.num_items, width), np.int32)
+        values = np.zeros((inputs.num_items, width), np.float32)
+        for items, similarities in similarity_blocks(users, self.config, width):
+            ids[items], values[items] = largest_of_rows(similarities, width)
+        self._weights.assign(ids, values)
+
+    @classmethod
+    def table_shapes(
+        cls, config: ItemKNNConfig, schema: Schema, num_ids: Mapping[str, int], num_items: int
+    ) -> list[TableShape]:
+        width = table_width(num_items, config.neighbours)
+        return [TableShape("neighbours", num_items, width), TableShape("neighbour_weights", num_items, width)]
+
+
+def weighted(counts: sparse.csr_array, weighting: str) -> sparse.csr_array:
+    """Entries of the user × item matrix, float32, from how often each user took each item.
+
+    A user is to an item what a word is to a document: idf_u = log(num_items / (1 + items of u)), at least 0.
+    tf_idf: √n · idf_u. bm25: n (k + 1) / (n + k · l_i) · idf_u, where l_i compares the item's events with the mean's.
+    """
+    found = counts.copy()
+    if weighting == "binary":
+        found.data[:] = 1
+        return found
+    taken = np.diff(counts.indptr)
+    idf = np.repeat(np.maximum(np.log(counts.shape[1] / (1 + taken)), 0), taken)
+    if weighting == "tf_idf":
+        found.data = np.sqrt(counts.data) * idf
+    else:
+        events = np.asarray(counts.sum(axis=0)).ravel()
+        length = 1 - BM25_LENGTH_SHARE + BM25_LENGTH_SHARE * events / max(events.mean(), 1e-9)
+        k = BM25_SATURATION
+        found.data = counts.data * (k + 1) / (counts.data + k * length[counts.indices]) * idf
+    found.data = found.data.astype(np.float32)
+    return found
+
+
+def similarity_blocks(
+    users: sparse.csr_array, config: ItemKNNConfig, width: int
+) -> Iterator[tuple[np.ndarray, sparse.csr_array]]:
+    """Rows of W, a block at a time: item indices, and their similarities to all items, 0 to themselves.
+
+    Args:
+        users: the weighted user × item matrix.
+        config: powers and shrinkage.
+        width: values that are kept of each row.
+
+    """
+    by_item = users.T.tocsr()
+    squares = np.asarray(users.multiply(users).sum(axis=0)).ravel()
+    of_profile, of_candidate = squares**config.profile_power, squares**config.candidate_power
+    # Rows of like length stand together, because a block takes the room of its longest row times its rows.
+    lengths = np.minimum(by_item @ np.diff(users.indptr), users.shape[1])
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        longest = max(int(lengths[order[start]]), width)
+        items = order[start : start + max(BLOCK_VALUES // longest, 1)]
+        start += len(items)
+        block = by_item[items] @ users
+        row = np.repeat(np.arange(len(items)), np.diff(block.indptr))
+        block.data /= (of_profile[items][row] * of_candidate[block.indices] + config.shrinkage).astype(np.float32)
+        block.data[block.indices == items[row]] = 0
+        yield items, block
