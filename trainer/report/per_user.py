@@ -1,0 +1,123 @@
+"""A metric of each user, of all that was asked of them or of some items only: what intervals and tests are made of."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tfrec.dataset.records import Arrays
+from tfrec.metrics import ranking_metrics
+from tfrec.metrics.lists import RankedLists
+from tfrec.schema import ITEM_INDEX, LABEL, USER_INDEX
+
+PREDICTION = "prediction"  # column of the events' predictions
+
+_ERRORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "log_loss": lambda labels, logits: np.logaddexp(0.0, logits) - labels * logits,
+    "rmse": lambda labels, values: (values - labels) ** 2,
+    "mae": lambda labels, values: np.abs(values - labels),
+}
+ERROR_METRICS = tuple(_ERRORS)
+
+
+@dataclass(frozen=True)
+class PerUser:
+    """Values of a metric.
+
+    Attributes:
+        users: user indices, ascending. int64 [users]
+        values: of the metric; for RMSE mean squared errors. float64 [users]
+        weights: what each user counts in the mean. float64 [users]
+
+    """
+
+    users: np.ndarray
+    values: np.ndarray
+    weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def of(self, is_member: np.ndarray) -> PerUser:
+        """The users for whom `is_member` bool [num_users] holds."""
+        rows = is_member[self.users]
+        return PerUser(self.users[rows], self.values[rows], self.weights[rows])
+
+    def at(self, users: np.ndarray) -> PerUser:
+        """These users alone, which must be among the own ones, in their order."""
+        rows = np.searchsorted(self.users, users)
+        return PerUser(self.users[rows], self.values[rows], self.weights[rows])
+
+
+class Outcome(abc.ABC):
+    """What a model, or a baseline, answered on one query set."""
+
+    @abc.abstractmethod
+    def per_user(self, metric: str, items: np.ndarray | None = None) -> PerUser:
+        """A metric of each user.
+
+        Args:
+            metric: name without its set.
+            items: only these are asked for. bool [num_items]
+
+        """
+
+
+class ListOutcome(Outcome):
+    """Ranked lists."""
+
+    def __init__(self, lists: RankedLists) -> None:
+        order = np.argsort(lists.users, kind="stable")
+        self.lists = lists.of(order)
+        self._computed: dict[int, dict[str, np.ndarray]] = {}
+
+    def per_user(self, metric: str, items: np.ndarray | None = None) -> PerUser:
+        k = int(metric.partition("_at_")[2])
+        if items is None:
+            if k not in self._computed:
+                self._computed[k] = ranking_metrics(self.lists.hits, self.lists.relevant_counts, [k])
+            return _each_once(self.lists.users, self._computed[k][metric])
+        wanted = np.concatenate([[0], np.cumsum(items[self.lists.relevant_items])])
+        counts = np.diff(wanted[self.lists.relevant_splits])
+        rows = np.flatnonzero(counts)
+        listed = np.maximum(self.lists.items[rows], 0)  # a place past the end of a list is no hit
+        found = ranking_metrics(self.lists.hits[rows] & items[listed], counts[rows], [k])[metric]
+        return _each_once(self.lists.users[rows], found)
+
+    def curve(self, base: str, ks: Sequence[int]) -> np.ndarray:
+        """One metric at several cuts: float64 [users, len(ks)]."""
+        found = ranking_metrics(self.lists.hits, self.lists.relevant_counts, ks)
+        return np.stack([found[f"{base}_at_{k}"] for k in ks], axis=1)
+
+
+class EventOutcome(Outcome):
+    """One prediction per event; a user's value is the mean over the user's events, and weighs as many."""
+
+    def __init__(self, events: Arrays) -> None:
+        self.events = events
+
+    def per_user(self, metric: str, items: np.ndarray | None = None) -> PerUser:
+        events = self.events
+        chosen = slice(None) if items is None else items[events[ITEM_INDEX]]
+        labels, predicted = events[LABEL][chosen].astype(np.float64), events[PREDICTION][chosen].astype(np.float64)
+        users, rows, counts = np.unique(events[USER_INDEX][chosen], return_inverse=True, return_counts=True)
+        errors = _ERRORS[metric](labels, predicted)
+        return PerUser(users, np.bincount(rows, weights=errors, minlength=len(users)) / counts, counts.astype(float))
+
+
+def common(first: PerUser, second: PerUser) -> tuple[PerUser, PerUser]:
+    """Both on the users that both have."""
+    users = np.intersect1d(first.users, second.users)
+    return first.at(users), second.at(users)
+
+
+def mean_of(several: Sequence[PerUser]) -> PerUser:
+    """Each user's mean over runs (seeds) that were asked of the same users."""
+    return replace(several[0], values=np.mean([one.values for one in several], axis=0))
+
+
+def _each_once(users: np.ndarray, values: np.ndarray) -> PerUser:
+    return PerUser(users, values, np.ones(len(users)))
