@@ -17,6 +17,7 @@ INSTALL_REQUIRES = [
     "crc32c>=2.7",  # hardware CRC of TFRecord frames
     "pyarrow>=18",  # columnar blocks: reading, dictionary encoding, intermediate files
     "numpy>=2,<3",
+    "scipy>=1.14",  # sparse matrices of the counted models, distributions of the intervals and tests
     "pydantic>=2.10,<3",  # typed, frozen, strict configs and schema
     "PyYAML>=6",  # dataset.yaml and training configs
     "optuna>=4,<5",  # trainer.tune: samplers, pruners, and a study that outlives its process
@@ -36,7 +37,6 @@ DEV_REQUIRES = [
     "pytest-xdist>=3",  # two cores, two test processes
     "ruff>=0.9",
     "scikit-learn>=1.5",  # independent implementations of AUC and log loss
-    "scipy>=1.14",  # independent implementation of the Jensen–Shannon divergence
     "types-PyYAML",
     "zstandard>=0.22",  # writes compressed logs for the tests; reading them is PyArrow's
     "types-protobuf",
@@ -56,7 +56,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["tfrec*", "trainer*", "transforms*", "serving*"]),
-    package_data={"transforms": ["presets/*.yaml", "page/*.html"], "trainer": ["presets/*.yaml"]},
+    package_data={"transforms": ["presets/*.yaml", "page/*.html"], "trainer": ["presets/*.yaml", "report/page/*.html"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={"dev": DEV_REQUIRES, "scann": ["scann==1.4.2"]},
 )

@@ -22,6 +22,7 @@ from tfrec.feature_transform import FeatureTransform, raw_specs
 from tfrec.models.base import FittedModel, GradientModel
 from tfrec.models.registry import model_class
 from trainer.config import TrainConfig, load_job_config, resolve_config
+from trainer.evaluation.config import EvaluationConfig
 from trainer.model import build_model, load_model
 
 TRAIN_NON_DEFAULT = {
@@ -41,6 +42,21 @@ TRAIN_NON_DEFAULT = {
     "monitor": "recall_at_20",
     "projector": True,
     "checkpoint_minutes": 1.5,
+}
+EVALUATION_NON_DEFAULT = {
+    "protocol": "topn",
+    "split": "leave_one_out",
+    "ks": (3, 7),
+    "exclude": "nothing",
+    "negatives": {"count": 5, "kind": "popularity", "seed": 4, "file": "given.tsv", "ties": "relevant_first"},
+    "windows": 2,
+    "fold_in": 0.5,
+    "users": {"count": 11, "seed": 3},
+    "auc": False,
+    "gauc_by": "request",
+    "baselines": ("popularity",),
+    "baseline_trials": 3,
+    "batch_size": 64,
 }
 
 
@@ -93,8 +109,13 @@ class ModelContract:
         for key, value in TRAIN_NON_DEFAULT.items():
             brought = model_class(self.model).training_defaults.get(key, TrainConfig.model_fields[key].default)
             assert value != brought
+        assert set(EVALUATION_NON_DEFAULT) == set(EvaluationConfig.model_fields)
+        for key, value in EVALUATION_NON_DEFAULT.items():
+            assert value != EvaluationConfig.model_fields[key].default, key
         path = tmp_path / "given.yaml"
-        path.write_text(yaml.safe_dump({"model": self.non_default, "train": TRAIN_NON_DEFAULT}))
+        evaluation = json.loads(json.dumps(EVALUATION_NON_DEFAULT))
+        sections = {"model": self.non_default, "train": TRAIN_NON_DEFAULT, "evaluation": evaluation}
+        path.write_text(yaml.safe_dump(sections))
         identity = {"dataset": "/somewhere", "dataset_fingerprint": "f00", "seed": 9}
         config = resolve_config(self.model, str(path), [], **identity)
         config.save(tmp_path / "config.yaml")
@@ -104,6 +125,7 @@ class ModelContract:
         as_given = {key: tuple(v) if isinstance(v, list) else v for key, v in self.non_default.items()}
         assert loaded.model.model_dump() == as_given
         assert loaded.train.model_dump() == TRAIN_NON_DEFAULT
+        assert loaded.evaluation.model_dump() == EVALUATION_NON_DEFAULT
         assert (loaded.dataset, loaded.dataset_fingerprint, loaded.seed) == ("/somewhere", "f00", 9)
 
     def test_the_same_seed_gives_the_same_weights(self, world):
@@ -125,9 +147,13 @@ class ModelContract:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         found, written = json.loads(done.stdout), job.read_metrics()
-        assert set(found) == {key for key in written if key != "protocol" and not key.startswith("train/")}
+        assert set(found) == set(written)
+        assert found.pop("protocol") == written["protocol"]
         for key, value in found.items():
-            assert value == pytest.approx(written[key], rel=1e-6, nan_ok=True), key
+            if key.startswith("cost/") and key not in ("cost/train_seconds", "cost/model_bytes"):
+                assert value > 0, key  # measured anew
+            else:
+                assert value == pytest.approx(written[key], rel=1e-6, abs=1e-9, nan_ok=True), key
 
     def test_a_batch_gives_what_its_rows_give_one_by_one(self, trained):
         model, data, _ = trained

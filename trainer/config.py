@@ -13,6 +13,8 @@ from tfrec.config_file import Config, parse_config
 from tfrec.errors import ArtifactError, ConfigError
 from tfrec.models.base import ModelConfig
 from tfrec.models.registry import model_class
+from trainer.evaluation.config import EvaluationConfig
+from trainer.evaluation.presets import resolve_preset
 
 Optimizer = Literal["adam", "dense_adam", "adagrad", "ftrl", "sgd"]
 
@@ -84,6 +86,7 @@ class JobConfig(Config):
     seed: int = 1
     model: ModelConfig
     train: TrainConfig
+    evaluation: EvaluationConfig = EvaluationConfig()
 
     def save(self, path: Path) -> None:
         content = self.model_dump(mode="json", serialize_as_any=True)
@@ -93,7 +96,8 @@ class JobConfig(Config):
 
 
 def resolve_config(model_name: str, config_file: str | None, overrides: Sequence[str], **identity: Any) -> JobConfig:
-    """Model's defaults ← config file (`model:` and `train:` sections) ← `--set` overrides.
+    """Model's defaults ← config file (`model:`, `train:` and `evaluation:` sections) ← `--set`
+    overrides; the preset that `evaluation.protocol` names lies under what else its section holds.
 
     Args:
         model_name: of the registry.
@@ -107,7 +111,11 @@ def resolve_config(model_name: str, config_file: str | None, overrides: Sequence
     """
     found = model_class(model_name)
     sections = create_model(
-        "Sections", __base__=Config, model=(found.Config, found.Config()), train=(TrainConfig, TrainConfig())
+        "Sections",
+        __base__=Config,
+        model=(found.Config, found.Config()),
+        train=(TrainConfig, TrainConfig()),
+        evaluation=(EvaluationConfig, EvaluationConfig()),
     )
     text, source = "{}", "defaults"
     if config_file is not None:
@@ -120,7 +128,8 @@ def resolve_config(model_name: str, config_file: str | None, overrides: Sequence
     chosen: Any = parse_config(text, sections, overrides, source=source)
     given = chosen.train.model_dump(exclude_unset=True)
     train = TrainConfig(**{**found.training_defaults, **given})
-    return JobConfig(model_name=model_name, model=chosen.model, train=train, **identity)
+    evaluation = resolve_preset(chosen.evaluation)
+    return JobConfig(model_name=model_name, model=chosen.model, train=train, evaluation=evaluation, **identity)
 
 
 def load_job_config(path: Path) -> JobConfig:

@@ -12,7 +12,7 @@ from trainer.request.environment import Places
 
 
 class JobDirectory:
-    """config.yaml · checkpoints/ · logs/ · metrics.json · export/<model>/<version>/.
+    """config.yaml · checkpoints/ · logs/ · metrics.json · predictions/ · report.html · export/<model>/<version>/.
 
     Checkpoints and logs may lie elsewhere (`Places`); places.json then says where, for the commands that come after.
     """
@@ -28,6 +28,20 @@ class JobDirectory:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.json"
+
+    @property
+    def predictions(self) -> Path:
+        """What the models answered, one Parquet file for each query set and model."""
+        return self.path / "predictions"
+
+    @property
+    def baselines(self) -> Path:
+        """The settings that the baselines were given."""
+        return self.path / "baselines.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
 
     @cached_property
     def places(self) -> Places:
@@ -64,7 +78,11 @@ class JobDirectory:
     @property
     def has_results(self) -> bool:
         """Whether there is a checkpoint, or metrics were written."""
-        return self.metrics.exists() or _has_checkpoint(self.checkpoints)
+        return self.metrics.exists() or self.has_checkpoints
+
+    @property
+    def has_checkpoints(self) -> bool:
+        return _has_checkpoint(self.checkpoints)
 
     def export(self, model: str) -> Path:
         """Base path of the exported versions of a model."""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from tfrec.models.base import FittedModel, GradientModel
+from tfrec.models.base import FittedModel, GradientModel, Recommender
+from tfrec.models.registry import model_class
 from trainer.checks.claim import claim, require_same_job
 from trainer.checks.preflight import preflight
 from trainer.cluster.placement import Placement
 from trainer.config import JobConfig
 from trainer.data import JobData
-from trainer.evaluation.metrics import PROTOCOL, evaluate_job, print_metrics
+from trainer.evaluation.metrics import evaluate_job
+from trainer.evaluation.protocol import require_protocol
+from trainer.evaluation.table import print_metrics
 from trainer.evaluation.validation import Validation, monitor_of
 from trainer.job import JobDirectory
 from trainer.model import build_model
@@ -69,6 +73,8 @@ def run_job(
     dataset = open_job_dataset(config)
     require_same_job(config, job)
     preflight(config, dataset, placement)
+    if must_evaluate:
+        require_protocol(config.evaluation, model_class(config.model_name).task, dataset)
     if placement.is_chief:
         claim(config, job)
     make_deterministic(config.seed)
@@ -83,20 +89,32 @@ def run_job(
         if config.warm_start_from and not job.has_results:
             print_warm_start(console, warm_start(model, config, data, config.warm_start_from))
         training = make_trainer(model, config, data, job, console, placement, **more).run()
+        train_seconds = training["training_seconds"]
     else:
         assert isinstance(model, FittedModel)
+        started = time.perf_counter()
         model.fit(data.model_inputs)
-        training = {}
+        train_seconds = round(time.perf_counter() - started, 2)
+        training = {} if must_evaluate else _validated(model, config, data)
     if not placement.is_chief:
         return {}
-    metrics = evaluate_job(model, data) if must_evaluate else {}
+    metrics = evaluate_job(model, data, config.evaluation, job) if must_evaluate else {}
+    protocol = metrics.pop("protocol", {})
     if config.train.projector:
         write_projector(model, data, job.logs)
-    content = {**metrics, **{f"train/{k}": v for k, v in training.items()}, "protocol": PROTOCOL}
+    said = {f"train/{k}": v for k, v in training.items()} | {"cost/train_seconds": train_seconds}
+    content = {**metrics, **said, "protocol": protocol}
     job.write_metrics(content)
     if must_evaluate:
-        print_metrics(console, config.model_name, metrics)
+        print_metrics(console, config.model_name, content)
     return content
+
+
+def _validated(model: Recommender, config: JobConfig, data: JobData) -> dict[str, Any]:
+    """What a model that has no epochs says of itself to those who compare its settings."""
+    validation = Validation(model, data, config.evaluation)
+    monitor = monitor_of(validation, config.train.monitor)
+    return {f"best_{monitor}": validation()[monitor]}
 
 
 def _say_placement(placement: Placement, model: GradientModel, console: Console) -> None:
@@ -122,7 +140,7 @@ def make_trainer(
 
     """
     source = open_source(data, model.train_columns(), config, placement)
-    validation = Validation(model, data)
+    validation = Validation(model, data, config.evaluation)
     monitor = monitor_of(validation, config.train.monitor)
     progress = EpochProgress(console)
     return Trainer(model, source, config.train, job, validation, monitor, progress, placement=placement, **more)

@@ -59,8 +59,10 @@ def _train(request: TaskRequest, job: JobDirectory, placement: Placement, consol
         placement=placement,
         profile=request.profile,
     )
-    if request.must_export and placement.is_chief:
-        _export(request, job, console)
+    if placement.is_chief:
+        if request.must_export:
+            _export(request, job, console)
+        _report(job, console)
     return result
 
 
@@ -92,6 +94,17 @@ def _export(request: TaskRequest, job: JobDirectory, console: Console) -> None:
         console.print(f"{exported} is up to date", highlight=False, soft_wrap=True)
     if request.places.model is not None:
         copy_version(exported, request.places.model)
+
+
+def _report(job: JobDirectory, console: Console) -> None:
+    """Write the page; a job is done without it, so a page that fails is said and no more."""
+    from tfrec.errors import TfrecError
+    from trainer.report.write import write_report
+
+    try:
+        console.print(f"report {write_report(job)}", highlight=False, soft_wrap=True)
+    except TfrecError as error:
+        console.print(f"no report: {error}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

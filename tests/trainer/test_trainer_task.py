@@ -1,6 +1,7 @@
 """`python -m trainer.task` and its neighbours as people use them."""
 
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,11 @@ from trainer.run import run_job
 
 QUICK = ["--set", "train.epochs=2", "--set", "train.batch_size=2048", "--set", "model.embedding_dim=4"]
 TIMES = {"train/training_seconds", "train/examples_per_second"}
+
+
+def without_times(metrics):
+    """What two runs of the same job agree on."""
+    return {k: v for k, v in metrics.items() if k not in TIMES and not k.startswith("cost/")}
 
 
 @pytest.fixture
@@ -118,6 +124,8 @@ def test_a_job_leaves_config_metrics_logs_checkpoints_and_an_export(finished):
         "checkpoints",
         "logs",
         "metrics.json",
+        "predictions",
+        "baselines.json",
         "vocabulary",
         "export",
     }
@@ -131,15 +139,27 @@ def test_a_job_leaves_config_metrics_logs_checkpoints_and_an_export(finished):
 def test_metrics_are_flat_numbers_with_the_protocol_beside_them(finished):
     metrics = finished[0].read_metrics()
     protocol = metrics.pop("protocol")
-    assert set(protocol) == {"ranking", "users", "test", "test_training_history"}
-    assert all(isinstance(value, int | float) for value in metrics.values())
-    for split in ("validation", "test", "test_training_history"):
-        for prefix in (split, f"{split}/popularity"):
-            for name in ("ndcg", "recall", "hit_rate", "mrr", "map"):
-                for k in (5, 10, 20, 50, 100):
-                    assert 0 <= metrics.pop(f"{prefix}/{name}_at_{k}") <= 1
-        assert metrics.pop(f"{split}/users") == 300
-    assert set(metrics) == {"train/epochs", "train/steps", "train/best_epoch", "train/best_ndcg_at_10", *TIMES}
+    sets, baselines = ("validation", "test", "test_training_history"), ("popularity", "item_knn", "ease")
+    assert {"ranking", "users", "intervals", "cost", *sets, *(f"baseline {name}" for name in baselines)} <= set(
+        protocol
+    )
+    assert all(isinstance(words, str) for words in protocol.values())
+    assert all(isinstance(value, int | float) and math.isfinite(value) for value in metrics.values())
+    for split in sets:
+        assert metrics[f"{split}/users"] == 300
+        for name in ("ndcg", "recall", "hit_rate", "precision", "mrr", "map", "map_n"):
+            for k in (5, 10, 20, 50, 100):
+                low, high = (metrics[f"{split}/{name}_at_{k}/{end}"] for end in ("low", "high"))
+                rounding = 1e-9  # of users who all have the same value
+                assert -rounding <= low <= metrics[f"{split}/{name}_at_{k}"] + rounding <= high + 2 * rounding
+                for baseline in baselines:
+                    assert 0 <= metrics[f"{split}/{baseline}/{name}_at_{k}"] <= 1
+    rest = {key for key in metrics if key.startswith(("train/", "cost/"))}
+    assert {key.split("/")[0] for key in metrics if key not in rest} == set(sets)
+    assert {key for key in rest if key.startswith("train/")} == {
+        *("train/epochs", "train/steps", "train/best_epoch", "train/best_ndcg_at_10"),
+        *TIMES,
+    }
 
 
 def test_tensorboard_has_a_scalar_per_epoch(finished):
@@ -162,7 +182,7 @@ def test_another_process_with_the_same_seed_gets_the_same_metrics(finished, comm
     task.main(command(*QUICK, "--no-export"))
     found = JobDirectory(tmp_path / "job").read_metrics()
     expected = finished[0].read_metrics()
-    assert {k: v for k, v in found.items() if k not in TIMES} == {k: v for k, v in expected.items() if k not in TIMES}
+    assert without_times(found) == without_times(expected)
 
 
 def test_another_seed_gives_other_metrics(finished, command, tmp_path):
@@ -183,7 +203,7 @@ def test_a_finished_job_is_evaluated_again_but_not_trained_again(copied, command
     files = {p: p.stat().st_mtime_ns for p in (copied.path / "checkpoints").rglob("*") if p.is_file()}
     task.main(command(*QUICK, "--no-export"))
     assert "epoch   " not in capsys.readouterr().err
-    assert copied.read_metrics() == before
+    assert without_times(copied.read_metrics()) == without_times(before)
     assert {p: p.stat().st_mtime_ns for p in (copied.path / "checkpoints").rglob("*") if p.is_file()} == files
 
 
@@ -354,10 +374,12 @@ def test_results_go_where_the_scheduler_says(copied, command, tmp_path, monkeypa
     task.main(command(*QUICK, job="elsewhere"))
     job = JobDirectory(tmp_path / "elsewhere")
     assert sorted(path.name for path in job.path.iterdir()) == [
+        "baselines.json",
         "config.yaml",
         "export",
         "metrics.json",
         "places.json",
+        "predictions",
         "vocabulary",
     ]
     assert (job.checkpoints, job.logs) == (tmp_path / "CHECKPOINT_DIR", tmp_path / "TENSORBOARD_LOG_DIR")

@@ -21,7 +21,9 @@ from tfrec.errors import ArtifactError, ConfigError
 from tfrec.models.registry import model_class, model_names
 from trainer import tune
 from trainer.config import load_job_config, resolve_config
+from trainer.evaluation.validation import Validation
 from trainer.job import JobDirectory
+from trainer.model import build_model
 from trainer.search.plan import SearchPlan
 from trainer.search.report import as_json, importance, write_best, write_trials
 from trainer.search.space import dimension, read_space
@@ -176,18 +178,29 @@ def test_a_space_that_does_not_fit_the_config_is_refused_before_the_first_trial(
     assert not (tmp_path / "study").exists()
 
 
-def test_a_model_that_is_not_trained_is_not_searched(world, tmp_path):
-    with pytest.raises(
-        ConfigError, match=r"^--model popularity: is not trained by gradients, so it has nothing to search"
-    ):
+def test_a_model_with_nothing_to_choose_is_not_searched(world, tmp_path):
+    with pytest.raises(ConfigError, match=r"^popularity brings no search space of its own; name keys with --space"):
         SearchPlan(str(world.dataset()), "popularity", tmp_path).check()
+
+
+def test_a_model_that_is_solved_is_searched_by_its_validation_metric(world, tmp_path):
+    plan = SearchPlan(str(world.dataset()), "ease", tmp_path / "study", ("model.l2=[1, 100, 10000]",))
+    trials = completed(go(plan))
+    assert len(trials) == TRIALS
+    for trial in trials:
+        config = plan.config(trial.params)
+        data = world.data()
+        model = build_model(config, data)
+        model.fit(data.model_inputs)
+        assert trial.value == pytest.approx(Validation(model, data)()["ndcg_at_10"], abs=1e-6)
 
 
 @pytest.mark.parametrize("model", [name for name in model_names() if model_class(name).search_space])
 def test_the_space_that_a_model_brings_fits_it(world, tmp_path, model):
     plan = SearchPlan(str(world.dataset()), model, tmp_path)
     plan.check()
-    assert set(plan.defaults()) == set(plan.space), "the model's own defaults lie in its space"
+    off = {key for key in plan.space if key.partition(".")[0] == "model" and getattr(plan.base.model, key[6:]) is None}
+    assert set(plan.defaults()) == set(plan.space) - off, "the model's own defaults lie in its space"
 
 
 def test_the_best_trial_is_the_one_that_validation_says(searched):

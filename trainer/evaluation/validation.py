@@ -5,23 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from tfrec.errors import ConfigError, did_you_mean
+from tfrec.metrics import ranking_metric_names
 from tfrec.models.base import RetrievalModel
 from trainer.data import JobData
+from trainer.evaluation.config import EvaluationConfig
+from trainer.evaluation.lists import retrieval_scorer
 from trainer.evaluation.queries import retrieval_queries
-from trainer.evaluation.scores import KS, evaluate_ranking, evaluate_retrieval, means, ranking_scorer, retrieval_scorer
+from trainer.evaluation.scores import KS, evaluate_ranking, evaluate_retrieval, means, ranking_scorer
 
 
 class Validation:
     """Validation metrics of a model as it stands, called after every epoch."""
 
-    def __init__(self, model: Any, data: JobData) -> None:
+    def __init__(self, model: Any, data: JobData, evaluation: EvaluationConfig | None = None) -> None:
+        """Collect the queries, by the protocol that says what is excluded and folded in; the usual one by default."""
         self._model = model
         self._data = data
         if isinstance(model, RetrievalModel):
-            self._queries = retrieval_queries(data, "validation", "at_event")
+            protocol = evaluation or EvaluationConfig()
+            self._queries = retrieval_queries(
+                data, "validation", "at_event", fold_in=protocol.fold_in, excludes_seen=protocol.exclude == "seen"
+            )
             self._scorer = retrieval_scorer(model)
             self.default_monitor = "ndcg_at_10"
-            self.names = [f"{name}_at_{k}" for name in ("ndcg", "recall", "hit_rate", "mrr", "map") for k in KS]
+            self.names = list(ranking_metric_names(KS))
             rows = len(self._queries.users)
         else:
             label = data.schema.label

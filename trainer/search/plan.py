@@ -12,7 +12,6 @@ import yaml
 
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.errors import ArtifactError, ConfigError
-from tfrec.models.base import GradientModel
 from tfrec.models.registry import model_class
 from trainer.config import JobConfig, resolve_config
 from trainer.evaluation.direction import LOWER_IS_BETTER
@@ -95,10 +94,6 @@ class SearchPlan:
             ConfigError: nothing is searched, a key is unknown, a value is not allowed, or --set has the key too.
 
         """
-        if not issubclass(model_class(self.model), GradientModel):
-            raise ConfigError(
-                f"--model {self.model}: is not trained by gradients, so it has nothing to search for; choose another"
-            )
         if not self.space:
             raise ConfigError(f"{self.model} brings no search space of its own; name keys with --space KEY=RANGE")
         fixed = {key for override in self.overrides for key, _ in assignments(override)}
@@ -130,7 +125,7 @@ class SearchPlan:
             "seed": self.seed,
             "pruner": self.pruner,
             "space": {key: dimension.text for key, dimension in self.space.items()},
-            "base": self.base.model_dump(mode="json", serialize_as_any=True, include={"model", "train"}),
+            "base": self.base.model_dump(mode="json", serialize_as_any=True, include={"model", "train", "evaluation"}),
         }
         self.directory.mkdir(parents=True, exist_ok=True)
         if not path.exists():

@@ -48,7 +48,7 @@ def write_best(study: optuna.Study, plan: SearchPlan) -> Path | None:
     defaults = resolve_config(plan.model, None, [], **identity).model_dump(mode="json", serialize_as_any=True)
     differences = {
         section: {key: value for key, value in ours[section].items() if value != defaults[section][key]}
-        for section in ("model", "train")
+        for section in ("model", "train", "evaluation")
     }
     place = f"trial {directory_of(best)} of {len(counted(study))}"
     head = f"# {plan.model}, {place}: validation {plan.monitor} {best.value}\n"
