@@ -78,7 +78,12 @@ def run(code):
 
 
 @pytest.mark.parametrize(
-    "module", ["tfrec", "tfrec.schema", "tfrec.config_file", "tfrec.command_line", "trainer.task", "transforms.run"]
+    "module",
+    [
+        *("tfrec", "tfrec.schema", "tfrec.config_file", "tfrec.command_line", "tfrec.metrics", "tfrec.certainty"),
+        *("trainer.task", "trainer.compare", "trainer.ab_test", "trainer.off_policy", "trainer.simulate"),
+        *("trainer.report.__main__", "transforms.run"),
+    ],
 )
 def test_importing_it_loads_no_tensorflow(module):
     done = run(f"import sys, {module}; assert 'tensorflow' not in sys.modules")
