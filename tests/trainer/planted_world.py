@@ -125,7 +125,7 @@ class World:
         return directory
 
     def config(self, model, *overrides, seed=1, dataset="planted"):
-        """The config of a job; popularity is the one baseline, for the others' tuning is not what most tests look at."""
+        """The config of a job; popularity is the one baseline: most tests look at other things."""
         if not any(override.startswith("evaluation.baselines") for override in overrides):
             overrides = ("evaluation.baselines=[popularity]", *overrides)
         directory = self.dataset(dataset)

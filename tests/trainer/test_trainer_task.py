@@ -125,6 +125,7 @@ def test_a_job_leaves_config_metrics_logs_checkpoints_and_an_export(finished):
         "logs",
         "metrics.json",
         "predictions",
+        "report.html",
         "baselines.json",
         "vocabulary",
         "export",
@@ -380,6 +381,7 @@ def test_results_go_where_the_scheduler_says(copied, command, tmp_path, monkeypa
         "metrics.json",
         "places.json",
         "predictions",
+        "report.html",
         "vocabulary",
     ]
     assert (job.checkpoints, job.logs) == (tmp_path / "CHECKPOINT_DIR", tmp_path / "TENSORBOARD_LOG_DIR")

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tfrec.errors import DataError
 from tfrec.models.base import GradientModel
+from tfrec.models.registry import model_class
 from trainer.checks.claim import require_same_job
 from trainer.checks.memory import machine, memory_need, need_as_json, print_need, smallest_gpu
 from trainer.checks.preflight import preflight
@@ -18,6 +19,7 @@ from trainer.checks.values import require_vocabularies
 from trainer.cluster.placement import Placement
 from trainer.config import JobConfig
 from trainer.data import JobData
+from trainer.evaluation.protocol import require_protocol
 from trainer.evaluation.validation import Validation, monitor_of
 from trainer.job import JobDirectory
 from trainer.model import build_model
@@ -61,6 +63,7 @@ def dry_run(
     devices = [device for device in (machine(), smallest_gpu()) if device is not None]
     print_need(console, config, memory_need(config, dataset), devices)
     need = preflight(config, dataset, placement or Placement("one"))
+    require_protocol(config.evaluation, model_class(config.model_name).task, dataset)
     require_vocabularies(dataset)
     data = JobData(dataset)
     for split in ("validation", "test"):
@@ -72,7 +75,7 @@ def dry_run(
     shapes: dict[str, str] = {}
     steps: list[StepReport] = []
     if isinstance(model, GradientModel):
-        monitor_of(Validation(model, data), config.train.monitor)
+        monitor_of(Validation(model, data, config.evaluation), config.train.monitor)
         if config.warm_start_from and not job.has_results:
             print_warm_start(console, warm_start(model, config, data, config.warm_start_from))
         shapes, steps = _two_steps(model, config, data)
