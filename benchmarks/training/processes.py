@@ -24,6 +24,7 @@ class Run:
     said: dict[str, Any]
     wall_seconds: float
     cpu_seconds: float
+    peak_bytes: int = 0
 
 
 def pin(threads: int) -> None:
@@ -47,7 +48,7 @@ def run(command: Sequence[str], log: Path, python: Path | None = None) -> Run:
     if process.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-30:])
         sys.exit(f"benchmarks: {' '.join(whole)} failed with {process.returncode}:\n{tail}")
-    return Run(_json(output), wall, usage.ru_utime + usage.ru_stime)
+    return Run(_json(output), wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def _json(output: str) -> dict[str, Any]:

@@ -39,8 +39,10 @@ class Timer(tf.keras.callbacks.Callback):  # type: ignore[misc]
             self._clock.start()
 
 
-def build(data: Path, kind: str, dim: int, learning_rate: float, seed: int) -> tuple[tf.keras.Model, list[str]]:
-    """A compiled model and the names of its inputs."""
+def build(
+    data: Path, kind: str, dim: int, learning_rate: float, seed: int, **own: Any
+) -> tuple[tf.keras.Model, list[str]]:
+    """A compiled model and the names of its inputs; `own` are further arguments of DeepCTR's model."""
     width = {name: values.shape[1] for name, values in read_split(data, "test").items() if values.ndim == 2}
     columns: list[Any] = []
     for name, field in read_fields(data).items():
@@ -50,7 +52,7 @@ def build(data: Path, kind: str, dim: int, learning_rate: float, seed: int) -> t
         column = SparseFeat(name, vocabulary_size=field.rows, embedding_dim=dim)
         columns.append(column if field.kind == "id" else VarLenSparseFeat(column, maxlen=width[name], combiner="mean"))
     make = {"deepfm": DeepFM, "wide_deep": WDL}[kind]
-    model = make(columns, columns, dnn_hidden_units=HIDDEN_UNITS, seed=seed)
+    model = make(columns, columns, dnn_hidden_units=HIDDEN_UNITS, seed=seed, **own)
     model.compile(tf.keras.optimizers.Adam(learning_rate), "binary_crossentropy")
     return model, get_feature_names(columns)
 
