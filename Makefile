@@ -9,7 +9,7 @@ SEED ?= 1
 RUNS ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick check format bench speed gpu lock clean
+.PHONY: help install demo test quick check format bench board speed gpu lock clean
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ format: $(STAMP)  ## let ruff lay the code out
 
 bench: $(STAMP)  ## reproduce the figures of benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks.movielens_100k --data-dir $(or $(DATA_DIR),../shared/data/ml-100k) $(BENCH_FLAGS)
+
+board: $(STAMP)  ## all models beside other libraries on the same split files, SIZE=ten-minutes|nightly; they go below WORK (7 GB)
+	@$(BIN)/python -m benchmarks.leaderboard --size $(or $(SIZE),ten-minutes) --data-dir $(or $(DATA_DIR),../shared/data) --work-dir $(or $(WORK),runs/board) $(BENCH_FLAGS)
 
 speed: $(STAMP)  ## training speed beside other libraries, which it installs below WORK (10 GB)
 	@$(BIN)/python -m benchmarks.training_speed --data-dir $(or $(DATA_DIR),../shared/data/ml-100k) --work-dir $(or $(WORK),runs/speed) $(BENCH_FLAGS)

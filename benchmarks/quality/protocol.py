@@ -26,9 +26,9 @@ reads training events alone. One relevant item a user, so HR@10 is the recall.
 **Protocol of ranking.** Random 80/10/10 split of the events by a hash, label rating ≥ 4, features user, item, age,
 gender, occupation, genres; each library chooses its epoch on validation.
 
-**Intervals** are of 95 %, over users and, with several seeds, over seeds. Differences are paired by user; those of a
-retrieval table hold together with 95 %, and their p is adjusted for all rows (Westfall & Young). For AUC and log loss,
-users are drawn again with all their events."""
+**Intervals** are of 95 %, over users and, with several seeds, over seeds. Differences are paired by user, of
+means over the seeds, which they do not draw again; those of a retrieval table hold together with 95 %, and their p is
+adjusted for all rows (Westfall & Young). For AUC and log loss, users are drawn again with all their events."""
 
 
 def protocol(size: Size, command: str) -> str:
