@@ -42,14 +42,15 @@ def main(arguments: list[str]) -> None:
     from trainer.evaluation.table import print_metrics
     from trainer.job import JobDirectory
     from trainer.model import load_model
+    from trainer.request.files import identity
 
     job, console = JobDirectory(chosen.job_dir), Console(stderr=True)
     model, data, config = load_model(job, chosen.dataset)
     evaluation = changed(config.evaluation, chosen.protocol, chosen.set)
     config = config.model_copy(update={"evaluation": evaluation})
     if data.dataset.fingerprint != config.dataset_fingerprint:
-        identity = {"dataset": str(data.dataset.path.resolve()), "dataset_fingerprint": data.dataset.fingerprint}
-        config = config.model_copy(update=identity)
+        chosen_files: dict[str, Any] = {"train_files": (), "eval_files": ()}
+        config = config.model_copy(update={**chosen_files, **identity(data.dataset)})
     require_protocol(evaluation, model.task, data.dataset)
     output = _output(chosen.output, job, config) if chosen.output else None
     trained = _of_training(job)
@@ -88,12 +89,19 @@ def _output(path: str, job: JobDirectory, config: JobConfig) -> JobDirectory:
     elif output.has_checkpoints or (output.path / MANIFEST).exists():
         what = "another job" if output.has_checkpoints else "a dataset"
         raise ConfigError(f"--output {path}: is {what}; name a new directory")
+    elif output.config.exists() and not _is_of_same_model(load_job_config(output.config), config):
+        raise ConfigError(f"--output {path}: holds another model's results; name a new directory")
     try:
         output.path.mkdir(parents=True, exist_ok=True)
         config.save(output.config)
     except OSError as error:
         raise ConfigError(f"--output {path}: cannot be written ({error.strerror}); name another directory") from None
     return output
+
+
+def _is_of_same_model(one: JobConfig, other: JobConfig) -> bool:
+    """Whether they differ in nothing but the data and the protocol that they are evaluated by."""
+    return all(getattr(one, key) == getattr(other, key) for key in ("model_name", "model", "train", "seed"))
 
 
 if __name__ == "__main__":

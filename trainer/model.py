@@ -39,12 +39,17 @@ def load_model(job: JobDirectory, dataset: str | None = None) -> tuple[Recommend
             raise ArtifactError(f"{directory.path}: changed since {job.path} was trained on it; train again")
         require_same_ids(DatasetDirectory(config.dataset), directory)
     data = JobData(directory)
-    model = build_model(config, data)
+    # What was solved is solved again, from the rows that it was solved from, whatever it is asked about now.
+    is_solved = issubclass(model_class(config.model_name), FittedModel)
+    learnt_from = JobData(open_job_dataset(config)) if is_solved and dataset else data
+    model = build_model(config, learnt_from)
     if isinstance(model, GradientModel):
         restore_best(model, job)
     else:
         assert isinstance(model, FittedModel)
-        model.fit(data.model_inputs)
+        if learnt_from.dataset.fingerprint != config.dataset_fingerprint:
+            raise ArtifactError(f"{config.dataset}: changed since {job.path} was trained on it; train again")
+        model.fit(learnt_from.model_inputs)
     if isinstance(model, RetrievalModel):
         model.refresh()
     return model, data, config

@@ -98,13 +98,13 @@ def _export(request: TaskRequest, job: JobDirectory, console: Console) -> None:
 
 def _report(job: JobDirectory, console: Console) -> None:
     """Write the page; a job is done without it, so a page that fails is said and no more."""
-    from tfrec.errors import TfrecError
     from trainer.report.write import write_report
 
     try:
         console.print(f"report {write_report(job)}", highlight=False, soft_wrap=True)
-    except TfrecError as error:
-        console.print(f"no report: {error}", highlight=False, soft_wrap=True)
+    except Exception as error:
+        said = str(error).partition("\n")[0]
+        console.print(f"no report ({type(error).__name__}: {said})", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -412,3 +413,26 @@ def test_mistakes_of_the_command_are_one_line_with_the_way_out(world, job, ranke
     with pytest.raises(ConfigError) as caught:
         evaluate.main(["--job-dir", str(job.path), *(part.format(**places) for part in more)])
     assert str(caught.value).startswith(message.format(**places))
+
+
+def test_another_models_results_are_not_written_over(world, job, tmp_path):
+    solved = JobDirectory(tmp_path / "solved")  # has no checkpoints to be known by
+    run_job(world.config("item_knn"), solved, quiet_console())
+    before = {path.name: path.read_bytes() for path in solved.path.iterdir() if path.is_file()}
+    with pytest.raises(ConfigError, match=r"--output .*solved: holds another model's results; name a new directory"):
+        evaluate.main(["--job-dir", str(job.path), "--output", str(solved.path)])
+    assert {path.name: path.read_bytes() for path in solved.path.iterdir() if path.is_file()} == before
+
+
+def test_a_solved_model_answers_about_another_dataset_with_what_it_was_solved_from(world, tmp_path):
+    job, other = JobDirectory(tmp_path / "solved"), tmp_path / "other"
+    shutil.copytree(world.dataset(), other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps({**manifest, "fingerprint": "other"}))
+    for part in (other / "train").iterdir():  # same ids, other training events: here none that could be read
+        part.unlink()
+    run_job(world.config("item_knn"), job, quiet_console())
+    found, data, _ = load_model(job, str(other))
+    assert data.dataset.path == other
+    for one, same in zip(found.state, load_model(job)[0].state, strict=True):
+        np.testing.assert_array_equal(one.numpy(), same.numpy())

@@ -41,12 +41,20 @@ def test_the_dataset_is_found_from_its_training_files(dataset):
 
 def test_chosen_files_stand_in_the_place_of_the_split(dataset, tmp_path):
     paths = [rewrite(dataset, "train", tmp_path / f"{n}.tfrecord", rows=n) for n in (30, 50)]
-    found = open_dataset(str(dataset), [str(tmp_path / "*.tfrecord")], own(dataset, "test"))
+    held_out = rewrite(dataset, "test", tmp_path / "other" / "20.tfrecord", rows=20)
+    found = open_dataset(str(dataset), [str(tmp_path / "*.tfrecord")], [held_out])
     assert (found.files("train"), found.rows("train")) == (paths, 80)
     whole, records = read_part(DatasetDirectory(dataset), "train"), read_part(found, "train")
     for name, values in whole.items():
         assert np.array_equal(records[name], np.concatenate([values[:30], values[:50]])), name
-    assert found.rows("validation") == DatasetDirectory(dataset).rows("test")
+    assert found.rows("validation") == 20
+
+
+@pytest.mark.parametrize("part", ["train", "eval"])
+def test_files_of_the_test_split_do_not_choose_what_they_test(dataset, part):
+    files = {"train": [], "eval": [], part: own(dataset, "test")}
+    with pytest.raises(ConfigError, match=rf"--{part}-files .*: is of the test split, which must not choose what it"):
+        open_dataset(str(dataset), files["train"], files["eval"])
 
 
 def test_the_fingerprint_changes_with_a_byte_of_the_files_and_not_with_their_place(dataset, tmp_path):

@@ -51,7 +51,10 @@ class EASE(ItemToItem):
 
     def __init__(self, config: EASEConfig, inputs: ModelInputs) -> None:
         size = inputs.num_items
-        weights: ItemWeights = DenseWeights(size) if config.top is None else NeighbourTable(size, config.top)
+
+        def weights() -> ItemWeights:
+            return DenseWeights(size) if config.top is None else NeighbourTable(size, config.top)
+
         super().__init__(config, inputs, weights, "ease")
 
     def _fit_weights(self, inputs: ModelInputs) -> None:

@@ -56,7 +56,7 @@ class ItemKNN(ItemToItem):
     }
 
     def __init__(self, config: ItemKNNConfig, inputs: ModelInputs) -> None:
-        super().__init__(config, inputs, NeighbourTable(inputs.num_items, config.neighbours), "item_knn")
+        super().__init__(config, inputs, lambda: NeighbourTable(inputs.num_items, config.neighbours), "item_knn")
 
     def _fit_weights(self, inputs: ModelInputs) -> None:
         users = weighted(user_item_counts(inputs.train), self.config.weighting)

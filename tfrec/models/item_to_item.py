@@ -8,6 +8,8 @@ two items, the more popular one comes first.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 from scipy import sparse
@@ -19,6 +21,8 @@ from tfrec.models.inputs import ModelInputs
 from tfrec.models.item_weights import ItemWeights
 from tfrec.models.user_profiles import ProfileConfig, UserProfiles
 
+# Where these models are kept and asked: a GPU has no deterministic sparse product, and less room for num_items².
+DEVICE = "CPU:0"
 TIE_BREAK = 1e-6  # far below the weights, far above what float32 makes of zero
 
 
@@ -27,13 +31,16 @@ class ItemToItem(RetrievalModel, FittedModel, tf.Module):
 
     config: ProfileConfig
 
-    def __init__(self, config: ProfileConfig, inputs: ModelInputs, weights: ItemWeights, name: str) -> None:
+    def __init__(
+        self, config: ProfileConfig, inputs: ModelInputs, weights: Callable[[], ItemWeights], name: str
+    ) -> None:
         tf.Module.__init__(self, name=name)
         self.config = config
         self.inputs = inputs
-        self._profiles = UserProfiles(config, inputs)
-        self._weights = weights
-        self._tie_break = frozen_variable(tf.zeros([inputs.num_items]), "tie_break")
+        with tf.device(DEVICE):
+            self._profiles = UserProfiles(config, inputs)
+            self._weights = weights()
+            self._tie_break = frozen_variable(tf.zeros([inputs.num_items]), "tie_break")
 
     def fit(self, inputs: ModelInputs) -> None:
         counts = inputs.train.item_counts().astype(np.float32)
@@ -44,8 +51,9 @@ class ItemToItem(RetrievalModel, FittedModel, tf.Module):
         raise NotImplementedError
 
     def scores(self, features: Tensors) -> tf.Tensor:
-        batch = tf.shape(features[self.inputs.schema.user_id])[0]
-        return self._weights.scores(self._profiles(features), batch) + self._tie_break
+        with tf.device(DEVICE):
+            batch = tf.shape(features[self.inputs.schema.user_id])[0]
+            return self._weights.scores(self._profiles(features), batch) + self._tie_break
 
     @property
     def state(self) -> list[tf.Variable]:

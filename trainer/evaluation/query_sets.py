@@ -61,6 +61,8 @@ def query_sets(data: JobData, config: EvaluationConfig) -> list[QuerySet]:
     sets = [_of_split(data, config, "validation"), replace(test, parts=_cold_parts(data, test.queries))]
     if data.schema.history is not None and not isinstance(data.schema.split, Users):
         meaning = "the model reads training events alone"
+        if counted := [name for name, one in data.schema.features.items() if getattr(one, "so_far", None)]:
+            meaning += f", but {', '.join(counted)} as counted before the test event"
         sets.append(QuerySet("test_training_history", meaning, reading_training(data, test.queries)))
     if config.windows:
         sets += _windows(data, config)

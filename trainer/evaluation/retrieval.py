@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
+
 from tfrec.errors import DataError, TfrecError
 from tfrec.metrics import Profiles
 from tfrec.models.base import RetrievalModel
@@ -17,6 +19,9 @@ from trainer.evaluation.judge import Judge
 from trainer.evaluation.lists import Scorer, ranked_chunks, retrieval_scorer
 from trainer.evaluation.predictions import ListsFile
 from trainer.evaluation.query_sets import QuerySet, query_sets
+
+# Of a baseline; memory that does not suffice is not worth a model that was trained for hours.
+FAILURES = (TfrecError, tf.errors.OpError, MemoryError)
 
 
 def evaluate_retrieval_job(
@@ -53,11 +58,12 @@ def evaluate_retrieval_job(
     for name in config.baselines:
         try:
             baseline, choice = fitted_baseline(name, data, config, store)
-        except TfrecError as error:
-            protocol[f"baseline {name}"] = f"left out: {error}"
+            answers = run.answers(baseline, name)
+        except FAILURES as error:
+            protocol[f"baseline {name}"] = f"left out: {str(error).partition(chr(10))[0] or type(error).__name__}"
             continue
         protocol[f"baseline {name}"] = choice.words
-        result |= run.answers(baseline, name)
+        result |= answers
     store.save()
     run.drop_older_files()
     return {**result, "protocol": protocol}

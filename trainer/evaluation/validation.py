@@ -10,7 +10,7 @@ from tfrec.models.base import RetrievalModel
 from trainer.data import JobData
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.lists import retrieval_scorer
-from trainer.evaluation.queries import retrieval_queries
+from trainer.evaluation.query_sets import validation_set
 from trainer.evaluation.scores import KS, evaluate_ranking, evaluate_retrieval, means, ranking_scorer
 
 
@@ -22,10 +22,7 @@ class Validation:
         self._model = model
         self._data = data
         if isinstance(model, RetrievalModel):
-            protocol = evaluation or EvaluationConfig()
-            self._queries = retrieval_queries(
-                data, "validation", "at_event", fold_in=protocol.fold_in, excludes_seen=protocol.exclude == "seen"
-            )
+            self._queries = validation_set(data, evaluation or EvaluationConfig()).queries
             self._scorer = retrieval_scorer(model)
             self.default_monitor = "ndcg_at_10"
             self.names = list(ranking_metric_names(KS))

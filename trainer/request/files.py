@@ -44,7 +44,15 @@ def open_dataset(path: str, train_files: Sequence[str] = (), eval_files: Sequenc
     both = sorted({*train} & {*validation})
     if both:
         raise ConfigError(f"{both[0]}: stands in --train-files and in --eval-files; rows are for one of them")
-    return ChosenFiles(path or _dataset_around(train), {"train": train, "validation": validation})
+    around = path or _dataset_around(train)
+    for flag, files in (("--train-files", train), ("--eval-files", validation)):
+        for file in files:
+            if Path(file).resolve().parent == Path(around).resolve() / "test":
+                raise ConfigError(
+                    f"{flag} {file}: is of the test split, which must not choose what it tests; "
+                    "give the dataset a validation split, or name files of other rows"
+                )
+    return ChosenFiles(around, {"train": train, "validation": validation})
 
 
 def identity(dataset: DatasetDirectory) -> dict[str, Any]:
