@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import scipy.stats
 from tfrec.errors import ArtifactError, ConfigError
 from trainer.compare import main
 from trainer.evaluation.predictions import read_lists
-from trainer.report.comparison import compare_jobs
+from trainer.report.comparison import _require_metric, compare_jobs
 
 SHORT = ("train.epochs=2", "model.item_features=[genres]", "evaluation.baselines=[popularity]")
 
@@ -150,6 +151,35 @@ def test_jobs_of_another_protocol_are_refused_and_other_baselines_are_not(jobs, 
 def test_a_ranking_model_is_not_compared_with_a_retrieval_model(world, jobs):
     with pytest.raises(ConfigError, match="has another task than"):
         compare_jobs([jobs[0], world.job("deepfm", "train.learning_rate=0.01").path])
+
+
+@pytest.mark.parametrize("metric", ["coverage_at_10", "users", "novelty_at_10"])
+def test_a_metric_that_single_users_do_not_have_is_refused(world, metric):
+    with pytest.raises(ConfigError, match=rf"single users have no '{metric}'.* allowed: .*ndcg_at_10.*recall_at_10"):
+        compare_jobs([world.job("popularity").path], metric=metric)
+
+
+def test_metrics_of_rankers_that_single_users_do_not_have_are_refused():
+    metrics = {"test/auc": 0.7, "test/log_loss": 0.5, "test/gauc": 0.6}
+    ranker = SimpleNamespace(
+        metrics=metrics,
+        task="ranking",
+        job=SimpleNamespace(path="job"),
+        value=lambda of, metric: metrics.get(f"{of}/{metric}"),
+    )
+    _require_metric([ranker], "log_loss")
+    for metric in ("auc", "gauc"):
+        with pytest.raises(ConfigError, match=f"single users have no '{metric}'.*; allowed: log_loss$"):
+            _require_metric([ranker], metric)
+    with pytest.raises(ConfigError, match=r"job has no 'logloss' of test; did you mean 'log_loss'\?"):
+        _require_metric([ranker], "logloss")
+
+
+def test_two_jobs_of_one_config_and_seed_are_refused(world, tmp_path):
+    job = world.job("popularity").path
+    copy = changed_copy(job, tmp_path)
+    with pytest.raises(ConfigError, match=f"^{copy}: has the config and the seed of {job}, so .*; name one of them$"):
+        compare_jobs([job, copy])
 
 
 def test_the_same_job_twice_an_unknown_metric_and_lost_predictions_are_refused(jobs, tmp_path):

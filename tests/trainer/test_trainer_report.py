@@ -6,18 +6,19 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
 
 from tests.trainer.planted_world import quiet_console, read_csv, write_csv
 from tfrec.dataset.directory import DatasetDirectory
-from tfrec.errors import ArtifactError, ConfigError
+from tfrec.errors import ArtifactError, ConfigError, SchemaError
 from trainer.config import resolve_config
 from trainer.job import JobDirectory
 from trainer.report.__main__ import main
 from trainer.report.curves import read_scalars
-from trainer.report.write import write_report
+from trainer.report.write import _item_map, write_report
 from trainer.run import run_job
 
 SHORT = ("train.epochs=2", "model.item_features=[genres]")
@@ -43,7 +44,8 @@ def text_of(page):
 
 def test_the_first_lines_say_model_dataset_figure_interval_and_verdict(two_tower, page):
     metrics = two_tower.read_metrics()
-    best = max(("popularity", "item_knn", "ease"), key=lambda name: metrics[f"test/{name}/ndcg_at_10"])
+    baselines = [key.split("/")[1] for key in metrics if re.fullmatch(r"test/\w+/ndcg_at_10", key)]
+    best = max(baselines, key=lambda name: metrics[f"test/{name}/ndcg_at_10"])
     value, low, high = (metrics[f"test/ndcg_at_10{end}"] for end in ("", "/low", "/high"))
     text = text_of(page)
     assert text.startswith("two_tower on planted ")
@@ -131,6 +133,36 @@ def test_the_item_map_names_items_of_the_catalogue(world, page):
     assert len(shown) == (counts > 0).sum()
 
 
+@pytest.mark.parametrize("name", ["ease", "item_knn", "popularity", "deepfm"])
+def test_a_model_without_towers_is_not_built_for_the_item_map(monkeypatch, name):
+    monkeypatch.setattr("trainer.report.write.load_model", lambda job: pytest.fail("loaded"))
+    assert _item_map(SimpleNamespace(name=name, job=None, data=None), None) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ArtifactError("no weights"),
+        SchemaError("other features"),
+        MemoryError(),
+        tf.errors.ResourceExhaustedError(None, None, "out of memory"),
+    ],
+)
+def test_a_model_that_cannot_be_built_leaves_out_the_item_map(monkeypatch, error):
+    def fail(job):
+        raise error
+
+    monkeypatch.setattr("trainer.report.write.load_model", fail)
+    assert _item_map(SimpleNamespace(name="two_tower", job=None, data=None), None) is None
+
+
+def test_the_item_map_is_of_the_model_at_hand(monkeypatch):
+    monkeypatch.setattr("trainer.report.write.load_model", lambda job: pytest.fail("loaded"))
+    monkeypatch.setattr("trainer.report.write.item_map", lambda *given: given)
+    results = SimpleNamespace(name="two_tower", job=None, data="data")
+    assert _item_map(results, "model") == ("model", "data")
+
+
 def test_a_ranking_model_has_calibration_and_events_instead_of_lists(world, tmp_path):
     job = world.job("deepfm", "train.learning_rate=0.01")
     text = write_report(job, path=tmp_path / "report.html").read_text(encoding="utf-8")
@@ -149,6 +181,16 @@ def test_a_model_without_epochs_has_a_page_without_learning_curves(world, tmp_pa
     assert "learning" not in found
     assert "map" not in found
     assert "cuts" in found
+
+
+def test_a_job_that_was_not_evaluated_at_10_is_about_another_k(world, tmp_path):
+    job = JobDirectory(shutil.copytree(world.job("popularity").path, tmp_path / "job"))
+    metrics = {key: value for key, value in job.read_metrics().items() if not re.search(r"_at_(5|10)(/|$)", key)}
+    metrics["test/item_knn/ndcg_at_20"] = 0.0123
+    job.metrics.write_text(json.dumps(metrics))
+    text = text_of(write_report(job).read_text(encoding="utf-8"))
+    assert f"NDCG@20 on test, {metrics['test/users']:,} users {metrics['test/ndcg_at_20']:.4f} [" in text[:400]
+    assert "the best baseline: " in text[:400]
 
 
 def test_a_job_whose_predictions_are_gone_says_what_is_left_out(two_tower, tmp_path):

@@ -1,17 +1,20 @@
 """What a report's figures are made of, against plain loops."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tfrec.metrics.lists import NO_ITEM, RankedLists
 from trainer.report.calibration import BINS, reliability
-from trainer.report.estimates import FEWEST_USERS, difference, estimate
+from trainer.report.estimates import FEWEST_USERS, difference, estimate, verdict
 from trainer.report.item_map import principal_plane
 from trainer.report.names import bytes_text, interval, metric_name, number, p_value, seconds_text, set_name
-from trainer.report.per_user import EventOutcome, ListOutcome, PerUser
+from trainer.report.per_user import EventOutcome, ListOutcome, PerUser, is_per_user
 from trainer.report.ranks import CUT, exposure
+from trainer.report.results import JobResults
+from trainer.report.tables import set_rows
 
 USERS, ITEMS = 40, 30
 
@@ -93,6 +96,126 @@ def test_a_difference_is_over_the_users_of_both():
     assert found.users == 2
     assert found.mean == pytest.approx(1.5)
     assert difference(per_user([1], [4]), per_user([1], [5]), "recall_at_5") is None
+
+
+@pytest.mark.parametrize("test", ["sign_flip", "t"])
+def test_a_difference_of_users_who_weigh_differently_is_that_of_the_estimates(test):
+    counts = np.array([1.0] * 9 + [100.0])
+    users = np.arange(10)
+    first = PerUser(users, np.array([0.5] * 9 + [0.2]), counts)
+    second = PerUser(users, np.array([0.4] * 9 + [0.5]), counts)
+    expected = (9 * (0.4 - 0.5) + 100 * (0.5 - 0.2)) / 109
+    found = difference(first, second, "log_loss", test=test)
+    assert found.mean == pytest.approx(expected)
+    assert found.mean == pytest.approx(estimate(second, "log_loss").mean - estimate(first, "log_loss").mean)
+    assert found.low <= found.mean <= found.high
+    gains = (counts * (second.values - first.values)).tolist()
+    sums = [sum(g if signs >> i & 1 else -g for i, g in enumerate(gains)) for signs in range(2**10)]
+    assert found.p_value == pytest.approx(sum(abs(s) >= abs(sum(gains)) - 1e-9 for s in sums) / 2**10)
+
+
+def results_of(model, metrics, outcomes=None, monitor=None):
+    """Of a job that is not on disk; `outcomes` of the test set by baseline, None for the model."""
+    found = object.__new__(JobResults)
+    found.config = SimpleNamespace(model_name=model, train=SimpleNamespace(monitor=monitor))
+    found.job = SimpleNamespace()
+    found.metrics = metrics
+    found._outcomes = dict(outcomes or {})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("ks", "monitor", "expected"),
+    [
+        ((5, 10, 20), None, "ndcg_at_10"),
+        ((5, 20), None, "ndcg_at_5"),
+        ((100, 20), None, "ndcg_at_20"),
+        ((5, 20), "recall_at_20", "recall_at_20"),
+        ((5, 20), "recall_at_10", "ndcg_at_5"),
+        ((5, 20), "coverage_at_20", "ndcg_at_5"),
+    ],
+)
+def test_the_headline_is_a_metric_that_was_evaluated(ks, monitor, expected):
+    names = [f"{base}_at_{k}" for base in ("recall", "ndcg", "coverage") for k in ks]
+    metrics = {f"test/{of}{name}": 0.5 for name in names for of in ("", "popularity/")}
+    metrics |= {"test/ndcg_at_5/low": 0.4, "validation/ndcg_at_1": 0.5}
+    results = results_of("two_tower", metrics, monitor=monitor)
+    assert results.headline == expected
+    assert results.best_baseline("test", results.headline) == "popularity"
+
+
+def test_the_best_baseline_has_the_highest_or_the_lowest_value():
+    metrics = {"test/log_loss": 0.1, "test/ndcg_at_5": 0.9}
+    for name, value in (("popularity", 0.3), ("ease", 0.5), ("item_knn", 0.4), ("broken", math.nan)):
+        metrics |= {f"test/{name}/log_loss": value, f"test/{name}/ndcg_at_5": value}
+    results = results_of("two_tower", metrics)
+    assert results.best_baseline("test", "ndcg_at_5") == "ease"
+    assert results.best_baseline("test", "log_loss") == "popularity"
+
+
+def test_a_verdict_over_too_few_users_says_so():
+    given = {name: values[:6] for name, values in events().items()}
+    ours, theirs = ({**given, "user_index": np.full(6, user)} for user in (3, 4))
+    outcomes = {None: EventOutcome(ours), "item_mean": EventOutcome(theirs)}
+    metrics = {"test/log_loss": 0.5, "test/item_mean/log_loss": 0.6}
+    assert verdict(results_of("deepfm", metrics, outcomes), "log_loss").text == (
+        "above item_mean by 0.1000 in log loss, untested: fewer than two users have both"
+    )
+    kept = results_of("deepfm", metrics, outcomes | {"item_mean": None})
+    assert verdict(kept, "log_loss").text.endswith("untested: the predictions of one of them were not kept")
+
+
+def test_query_sets_show_the_plain_values_of_baselines_and_read_no_predictions_for_them(monkeypatch):
+    read = []
+    monkeypatch.setattr(JobResults, "_read_outcome", lambda self, *of: read.append(of))
+    metrics = {}
+    for place, of in enumerate(("test", "validation", "test_cold_users")):
+        metrics |= {f"{of}/ndcg_at_10": 0.5 + place, f"{of}/users": 40, f"{of}/popularity/ndcg_at_10": 0.1 + place}
+    metrics |= {"test/ndcg_at_10/low": 0.4, "test/ndcg_at_10/high": 0.6}
+    rows = set_rows(results_of("two_tower", metrics))
+    assert [row.name for row in rows] == ["test", "validation", "test, cold users"]
+    assert [[cell.mean for cell in row.cells] for row in rows] == [[0.5, 0.1], [1.5, 1.1], [2.5, 2.1]]
+    assert (rows[0].cells[0].low, rows[0].cells[0].high) == (0.4, 0.6)
+    assert all(math.isnan(row.cells[1].low) and math.isnan(row.cells[1].high) for row in rows)
+    assert read == [("validation", None), ("test_cold_users", None)]  # metrics.json has no interval of these
+
+
+def test_predictions_of_the_test_set_alone_stay_in_memory(monkeypatch):
+    read = []
+    monkeypatch.setattr(JobResults, "_read_outcome", lambda self, *of: read.append(of) or of)
+    results = results_of("two_tower", {})
+    for _ in range(2):
+        for of in (("test", None), ("test", "ease"), ("validation", None)):
+            assert results.outcome(*of) == of
+    assert read == [("test", None), ("test", "ease"), ("validation", None), ("validation", None)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "task", "expected"),
+    [
+        ("ndcg_at_10", "retrieval", True),
+        ("map_n_at_5", "retrieval", True),
+        ("users", "retrieval", False),
+        ("ndcg", "retrieval", False),
+        ("coverage_at_10", "retrieval", False),
+        ("ndcg_gap_by_country_at_10", "retrieval", False),
+        ("log_loss", "retrieval", False),
+        ("log_loss", "ranking", True),
+        ("mae", "ranking", True),
+        ("gauc", "ranking", False),
+        ("spearman", "ranking", False),
+    ],
+)
+def test_metrics_of_single_users_are_told_from_others(metric, task, expected):
+    assert is_per_user(metric, task) is expected
+
+
+@pytest.mark.parametrize("k", [1, 5, 200])
+def test_every_metric_of_lists_has_a_value_of_each_user(k):
+    outcome = ListOutcome(random_lists(0)[0])
+    for base in ("hit_rate", "recall", "precision", "ndcg", "mrr", "map", "map_n"):
+        assert is_per_user(f"{base}_at_{k}", "retrieval")
+        assert len(outcome.per_user(f"{base}_at_{k}")) == USERS
 
 
 def test_a_handful_of_users_has_a_mean_and_no_interval():

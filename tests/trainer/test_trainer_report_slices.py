@@ -1,10 +1,13 @@
 """Slices against the raw tables of the planted world."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from tests.trainer.planted_world import read_csv
-from trainer.report.slices import slice_groups
+from tfrec.schema import NumericFeature
+from trainer.report.slices import _numeric, slice_groups
 from trainer.report.titles import item_titles, user_ids
 
 
@@ -63,6 +66,14 @@ def test_bucketed_numbers_are_cut_at_their_boundaries(world, groups):
         low = float(words[0]) if " to below " in one.label else float(words[1]) if words[0] == "from" else -np.inf
         high = float(words[-1]) if "below" in one.label else np.inf
         assert found == {u for u, row in users.items() if row["age"] and low <= float(row["age"]) < high}
+
+
+def test_a_bucketed_number_without_boundaries_is_one_slice():
+    feature = NumericFeature(role="user", buckets=4)
+    dataset = SimpleNamespace(statistics={"features": {"age": {"encoding": {"boundaries": []}}}})
+    everyone, missing = _numeric(SimpleNamespace(dataset=dataset), "age", feature, np.array([1, 1, 0, 1]))
+    assert (everyone.label, everyone.members.tolist()) == ("all", [True, True, False, True])
+    assert (missing.label, missing.members.tolist()) == ("missing", [False, False, True, False])
 
 
 def test_numbers_without_buckets_are_cut_at_quarters_of_their_raw_values(world, groups):

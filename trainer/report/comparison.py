@@ -14,7 +14,7 @@ from tfrec.errors import ArtifactError, ConfigError, did_you_mean
 from trainer.evaluation.direction import LOWER_IS_BETTER
 from trainer.job import JobDirectory
 from trainer.report.estimates import Difference, Estimate, difference, estimate, model_estimate
-from trainer.report.per_user import Outcome, PerUser, mean_of
+from trainer.report.per_user import Outcome, PerUser, is_per_user, mean_of
 from trainer.report.results import MAIN_SET, JobResults
 
 
@@ -108,7 +108,8 @@ def compare_jobs(paths: Sequence[str | Path], *, metric: str | None = None, agai
 
     Raises:
         ArtifactError: no job, or one without metrics or predictions.
-        ConfigError: jobs of other datasets, tasks or protocols, the same job twice, or an unknown metric.
+        ConfigError: jobs of other datasets, tasks or protocols, the same job or run twice, or a metric that is unknown
+            or that single users do not have.
 
     """
     results = [JobResults(JobDirectory(path)) for path in paths]
@@ -122,9 +123,14 @@ def compare_jobs(paths: Sequence[str | Path], *, metric: str | None = None, agai
 def _contenders(results: Sequence[JobResults]) -> tuple[Contender, ...]:
     groups: dict[str, list[JobResults]] = {}
     for one in results:
-        groups.setdefault(one.config.model_copy(update={"seed": 0}).model_dump_json(serialize_as_any=True), []).append(
-            one
-        )
+        key = one.config.model_copy(update={"seed": 0}).model_dump_json(serialize_as_any=True)
+        runs = groups.setdefault(key, [])
+        if twin := next((other for other in runs if other.config.seed == one.config.seed), None):
+            raise ConfigError(
+                f"{one.job.path}: has the config and the seed of {twin.job.path}, so it is the same run and no further "
+                "seed; name one of them"
+            )
+        runs.append(one)
     of_model = [runs[0].name for runs in groups.values()]
     names = []
     for runs in groups.values():
@@ -185,9 +191,15 @@ def _deciding_facts(results: JobResults) -> dict[str, str]:
 
 def _require_metric(results: Sequence[JobResults], metric: str) -> None:
     names = {key.split("/")[1] for key in results[0].metrics if key.startswith(f"{MAIN_SET}/")}
+    usable = {name for name in names if is_per_user(name, results[0].task)}
     for one in results:
         if one.value(MAIN_SET, metric) is None:
-            raise ConfigError(f"--metric: {one.job.path} has no {metric!r} of {MAIN_SET}{did_you_mean(metric, names)}")
+            raise ConfigError(f"--metric: {one.job.path} has no {metric!r} of {MAIN_SET}{did_you_mean(metric, usable)}")
+    if metric not in usable:
+        raise ConfigError(
+            f"--metric: single users have no {metric!r}, and tests compare user by user; "
+            f"allowed: {', '.join(sorted(usable))}"
+        )
 
 
 def _short(value: object) -> str:

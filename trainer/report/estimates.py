@@ -9,10 +9,11 @@ import numpy as np
 from tfrec.certainty import bootstrap_mean, paired_comparison
 from trainer.evaluation.direction import LOWER_IS_BETTER
 from trainer.report.names import interval, metric_name, number, p_value
-from trainer.report.per_user import PerUser, common
+from trainer.report.per_user import PerUser, common, is_per_user
 from trainer.report.results import MAIN_SET, JobResults
 
 SIGNIFICANCE = 0.05
+FLIPS, FEW_FLIPS = 10_000, 1_000  # of the signs, for a verdict and for one of many slices
 FEWEST_USERS = 5  # of an interval, or of a slice: fewer say nothing
 
 
@@ -63,14 +64,24 @@ def estimate(per_user: PerUser, metric: str) -> Estimate:
 
 
 def difference(first: PerUser, second: PerUser, metric: str, *, test: str = "sign_flip") -> Difference | None:
-    """The paired difference; None where fewer than two users have both. `test` as `paired_comparison` has it."""
+    """The paired difference; None where fewer than two users have both.
+
+    `test` is as `paired_comparison` has it. Users who weigh differently are compared by `sign_flip` in any case: the
+    other tests know no weights. Of it `FEW_FLIPS` do where a faster test was asked for.
+    """
     a, b = common(first, second)
     if len(a) < 2:
         return None
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-    weights = None if test != "sign_flip" else a.weights
+    is_weighted = bool((a.weights != a.weights[0]).any())
     found = paired_comparison(
-        sign * a.values, sign * b.values, users_a=a.users, users_b=b.users, weights=weights, test=test
+        sign * a.values,
+        sign * b.values,
+        users_a=a.users,
+        users_b=b.users,
+        weights=a.weights if is_weighted else None,
+        test="sign_flip" if is_weighted else test,
+        flips=FLIPS if test == "sign_flip" else FEW_FLIPS,
     )
     return Difference(
         float(found.difference),
@@ -92,7 +103,7 @@ def model_estimate(results: JobResults, name: str, metric: str, baseline: str | 
     if value is not None and low is not None and high is not None:
         return _judged(Estimate(value, low, high, int(users)))
     outcome = results.outcome(name, baseline)
-    if outcome is not None and _is_per_user(results, metric):
+    if outcome is not None and is_per_user(metric, results.task):
         found = estimate(outcome.per_user(metric), metric)
         return found if value is None else Estimate(value, found.low, found.high, found.users)
     return None if value is None else Estimate(value, float("nan"), float("nan"), int(users))
@@ -105,10 +116,10 @@ def verdict(results: JobResults, metric: str) -> Verdict:
         return Verdict("open", "no baseline was evaluated beside it")
     ours, theirs = results.outcome(MAIN_SET), results.outcome(MAIN_SET, baseline)
     if ours is None or theirs is None:
-        return _untested(results, metric, baseline)
+        return _untested(results, metric, baseline, "the predictions of one of them were not kept")
     found = difference(ours.per_user(metric), theirs.per_user(metric), metric)
     if found is None:
-        return _untested(results, metric, baseline)
+        return _untested(results, metric, baseline, "fewer than two users have both")
     return _words(found, baseline, metric)
 
 
@@ -126,26 +137,16 @@ def _words(found: Difference, baseline: str, metric: str) -> Verdict:
     return Verdict("open", f"no better than {baseline} as far as {found.users:,} users can tell: {by}, in {what}")
 
 
-def _untested(results: JobResults, metric: str, baseline: str) -> Verdict:
+def _untested(results: JobResults, metric: str, baseline: str, why: str) -> Verdict:
     ours, theirs = results.value(MAIN_SET, metric), results.value(MAIN_SET, metric, baseline)
     if ours is None or theirs is None or not np.isfinite([ours, theirs]).all():
         return Verdict("open", f"{metric_name(metric)} is not known of both the model and {baseline}")
     gain = theirs - ours if metric in LOWER_IS_BETTER else ours - theirs
     word = "above" if gain > 0 else "below" if gain < 0 else "equal to"
     by = f"by {number(abs(gain))} " if gain else ""
-    return Verdict(
-        "open",
-        f"{word} {baseline} {by}in {metric_name(metric)}, untested: the predictions of one of them were not kept",
-    )
+    return Verdict("open", f"{word} {baseline} {by}in {metric_name(metric)}, untested: {why}")
 
 
 def _judged(found: Estimate) -> Estimate:
     """Without an interval where it would come from so few users that it means nothing."""
     return found if found.users >= FEWEST_USERS else Estimate(found.mean, float("nan"), float("nan"), found.users)
-
-
-def _is_per_user(results: JobResults, metric: str) -> bool:
-    base = metric.partition("_at_")[0]
-    if results.task == "ranking":
-        return metric in ("log_loss", "rmse", "mae")
-    return base in ("ndcg", "recall", "precision", "hit_rate", "map", "mrr") and "_at_" in metric

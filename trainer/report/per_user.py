@@ -11,6 +11,8 @@ import numpy as np
 from tfrec.dataset.records import Arrays
 from tfrec.metrics import ranking_metrics
 from tfrec.metrics.lists import RankedLists
+from tfrec.metrics.ranking import RANKING_METRICS
+from tfrec.models.base import Task
 from tfrec.schema import ITEM_INDEX, LABEL, USER_INDEX
 
 PREDICTION = "prediction"  # column of the events' predictions
@@ -21,6 +23,14 @@ _ERRORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "mae": lambda labels, values: np.abs(values - labels),
 }
 ERROR_METRICS = tuple(_ERRORS)
+
+
+def is_per_user(metric: str, task: Task) -> bool:
+    """Whether each user has a value of the metric, as `Outcome.per_user` computes it; tests need that."""
+    if task == "ranking":
+        return metric in ERROR_METRICS
+    base, _, k = metric.partition("_at_")
+    return base in RANKING_METRICS and k.isdecimal()
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from trainer.data import JobData
 from trainer.evaluation.direction import LOWER_IS_BETTER
 from trainer.evaluation.predictions import read_lists
 from trainer.job import JobDirectory
-from trainer.report.per_user import ERROR_METRICS, EventOutcome, ListOutcome, Outcome
+from trainer.report.per_user import ERROR_METRICS, EventOutcome, ListOutcome, Outcome, is_per_user
 from trainer.request.files import open_job_dataset
 
 MAIN_SET = "test"
@@ -48,7 +48,7 @@ class JobResults:
                 f"python -m trainer.evaluate --job-dir {job.path} --output {job.path}"
             )
         self._data = data
-        self._outcomes: dict[tuple[str, str | None], Outcome | None] = {}
+        self._outcomes: dict[str | None, Outcome | None] = {}  # of the test set, by baseline
 
     @property
     def name(self) -> str:
@@ -91,11 +91,18 @@ class JobResults:
         """The metric that the page is about: the one that chose the epoch, where it is kept per user."""
         wanted = self.config.train.monitor
         if self.task == "retrieval":
-            is_usable = wanted is not None and "_at_" in wanted and f"{MAIN_SET}/{wanted}" in self.metrics
-            return wanted if wanted is not None and is_usable else "ndcg_at_10"
+            if wanted is not None and is_per_user(wanted, self.task) and f"{MAIN_SET}/{wanted}" in self.metrics:
+                return wanted
+            return self._usual_ndcg()
         if wanted in ERROR_METRICS:
             return str(wanted)
         return "log_loss" if f"{MAIN_SET}/log_loss" in self.metrics else "rmse"
+
+    def _usual_ndcg(self) -> str:
+        """At 10, else at the smallest k that was evaluated."""
+        keys = (key.split("/") for key in self.metrics if key.startswith(f"{MAIN_SET}/ndcg_at_"))
+        ks = [int(k) for _, metric, *rest in keys if not rest and (k := metric.removeprefix("ndcg_at_")).isdecimal()]
+        return f"ndcg_at_{10 if 10 in ks else min(ks, default=10)}"
 
     def value(self, name: str, metric: str, baseline: str | None = None) -> float | None:
         """A figure of metrics.json, or None."""
@@ -112,17 +119,21 @@ class JobResults:
         return max(found, key=lambda baseline: sign * found[baseline])
 
     def outcome(self, name: str, baseline: str | None = None) -> Outcome | None:
-        """What the model or a baseline answered on a query set; None where it was not kept."""
-        key = (name, baseline)
-        if key not in self._outcomes:
-            path = self.job.path / "predictions" / f"{'.'.join(part for part in key if part)}.parquet"
-            if not path.exists():
-                self._outcomes[key] = None
-            elif self.task == "retrieval":
-                self._outcomes[key] = ListOutcome(read_lists(path))
-            else:
-                self._outcomes[key] = EventOutcome(_read_events(path))
-        return self._outcomes[key]
+        """What the model or a baseline answered on a query set; None where it was not kept.
+
+        Those of the test set stay in memory, for many parts of a page ask for them.
+        """
+        if name != MAIN_SET:
+            return self._read_outcome(name, baseline)
+        if baseline not in self._outcomes:
+            self._outcomes[baseline] = self._read_outcome(name, baseline)
+        return self._outcomes[baseline]
+
+    def _read_outcome(self, name: str, baseline: str | None) -> Outcome | None:
+        path = self.job.path / "predictions" / f"{'.'.join(part for part in (name, baseline) if part)}.parquet"
+        if not path.exists():
+            return None
+        return ListOutcome(read_lists(path)) if self.task == "retrieval" else EventOutcome(_read_events(path))
 
 
 def _read_events(path: Path) -> Arrays:

@@ -120,6 +120,8 @@ def _numeric(data: JobData, name: str, feature: Feature, encoded: np.ndarray) ->
 
 def _between(bounds: np.ndarray, place: np.ndarray) -> list[Slice]:
     """`place` 0 lies below the first bound, i from bound i − 1 to below bound i."""
+    if not len(bounds):  # a feature with one value has no boundaries
+        return [Slice("all", place == 0)]
     texts = [f"{bound:.4g}" for bound in bounds]
     labels = [f"below {texts[0]}", *(f"{a} to below {b}" for a, b in pairwise(texts)), f"from {texts[-1]}"]
     return [Slice(label, place == at) for at, label in enumerate(labels)]

@@ -113,14 +113,15 @@ def main_table(results: JobResults) -> ModelTable:
 
 
 def set_rows(results: JobResults) -> list[SetRow]:
-    """The headline metric on every query set, the test set first."""
-    names: list[str | None] = [None, *results.baselines]
+    """The headline metric on every query set, the test set first; the model alone has an interval."""
     found = []
     for of in results.sets:
-        cells = tuple(model_estimate(results, of, results.headline, name) for name in names)
+        users = int(results.value(of, "users") or results.value(of, "rows") or 0)
+        model = model_estimate(results, of, results.headline)
+        values = [results.value(of, results.headline, baseline) for baseline in results.baselines]
+        cells = (model, *(None if value is None else Estimate(value, np.nan, np.nan, users) for value in values))
         if any(cell is not None for cell in cells):
-            users = results.value(of, "users") or results.value(of, "rows") or 0
-            found.append(SetRow(set_name(of), int(users), cells))
+            found.append(SetRow(set_name(of), users, cells))
     return found
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import tensorflow as tf
 import yaml
 
-from tfrec.errors import ArtifactError, ConfigError
-from tfrec.models.base import Recommender
+from tfrec.errors import ConfigError, TfrecError
+from tfrec.models.base import FittedModel, Recommender, RetrievalModel
+from tfrec.models.registry import model_class
 from trainer.data import JobData
 from trainer.evaluation.direction import LOWER_IS_BETTER
 from trainer.job import JobDirectory
@@ -114,15 +116,23 @@ def save_page(path: Path, text: str) -> Path:
 
 
 def _item_map(results: JobResults, model: Recommender | None) -> ItemMap | None:
-    if results.task != "retrieval":
+    """None too where the model cannot be had: an evaluation that was written elsewhere, or too little memory."""
+    if not _has_towers(model_class(results.name)):
         return None
-    data = results.data
-    if model is None:
-        try:
-            model, data, _ = load_model(results.job)
-        except ArtifactError:  # an evaluation that was written elsewhere has no weights
-            return None
-    return item_map(model, data)
+    try:
+        if model is not None:
+            return item_map(model, results.data)
+        model, data, _ = load_model(results.job)
+        return item_map(model, data)
+    except (TfrecError, tf.errors.OpError, MemoryError):
+        return None
+
+
+def _has_towers(build: type[Recommender]) -> bool:
+    """Whether to look for item vectors. A fitted model would be solved anew for them."""
+    if issubclass(build, FittedModel) or not issubclass(build, RetrievalModel):
+        return False
+    return build.embeddings is not RetrievalModel.embeddings
 
 
 def _protocol(results: JobResults) -> dict[str, Any]:
