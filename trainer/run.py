@@ -21,7 +21,7 @@ from trainer.data import JobData
 from trainer.evaluation.metrics import evaluate_job
 from trainer.evaluation.protocol import require_protocol
 from trainer.evaluation.table import print_metrics
-from trainer.evaluation.validation import Validation, monitor_of
+from trainer.evaluation.validation import Validation, monitor_of, monitors, require_monitor
 from trainer.job import JobDirectory
 from trainer.model import build_model
 from trainer.request.files import open_job_dataset
@@ -73,6 +73,7 @@ def run_job(
     dataset = open_job_dataset(config)
     require_same_job(config, job)
     preflight(config, dataset, placement)
+    require_monitor(config.train.monitor, monitors(model_class(config.model_name).task, dataset.schema))
     if must_evaluate:
         require_protocol(config.evaluation, model_class(config.model_name).task, dataset)
     if placement.is_chief:

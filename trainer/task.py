@@ -42,10 +42,13 @@ def main(arguments: list[str]) -> None:
 
 
 def _train(request: TaskRequest, job: JobDirectory, placement: Placement, console: Console) -> dict[str, Any]:
+    import tensorflow as tf
+
     from trainer.checks.dry_run import dry_run
     from trainer.exported import require_writable
     from trainer.run import run_job
 
+    tf.get_logger().setLevel("ERROR")  # each model that is evaluated traces anew, which is no reason to warn
     if request.places.model is not None and placement.is_chief:
         require_writable(request.places.model)
     _ = placement.strategy  # finds the other machines, before TensorFlow does anything else

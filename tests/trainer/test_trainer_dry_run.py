@@ -204,7 +204,7 @@ def test_a_job_fits_where_there_is_just_enough(world):
             Device("this machine", 10**6),
             ("model.embedding_dim=4", "train.batch_size=2000"),
             "two_tower needs about 8.0 MB on this machine, which has 1.0 MB free: a batch of 2,000 rows takes 5.8 MB; "
-            "lower train.batch_size",
+            "lower train.batch_size or the widths of the model (model.embedding_dim, model.hidden_units)",
         ),
         (
             Device("this machine", 10**6),

@@ -46,7 +46,7 @@ class EASE(ItemToItem):
     config: EASEConfig
     search_space: ClassVar[dict[str, str]] = {
         "model.l2": "log(30, 3000)",
-        "model.half_life": "log(1, 200)",
+        "model.half_life": "log(1, 50)",
     }
 
     def __init__(self, config: EASEConfig, inputs: ModelInputs) -> None:

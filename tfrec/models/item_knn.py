@@ -52,7 +52,7 @@ class ItemKNN(ItemToItem):
         "model.neighbours": "logint(5, 500)",
         "model.shrinkage": "log(1, 300)",
         "model.candidate_power": "uniform(0, 0.8)",
-        "model.half_life": "log(1, 200)",
+        "model.half_life": "log(1, 50)",
     }
 
     def __init__(self, config: ItemKNNConfig, inputs: ModelInputs) -> None:

@@ -37,9 +37,9 @@ def ips(log: LoggedActions) -> Estimate:
 def clipped_ips(log: LoggedActions, largest: float | None = None) -> Estimate:
     """mean(min(w, M) r): less variance, and biased towards 0 for rewards above 0.
 
-    Its bias is −E[(w − M)⁺ r], between 0 and −(1 − E min(w, M)) · max r in size where the logging policy covers the
-    target; the bound is estimated with the log's own mean and largest |r|. The interval is about the expectation of the
-    estimator, so none is claimed for the policy.
+    Its bias is −E[(w − M)⁺ r], in size at most E(w − M)⁺ · max |r|, and E(w − M)⁺ = 1 − E min(w, M) where the logging
+    policy covers the target; the bound takes the larger of the log's own two means, and its largest |r|. The interval
+    is about the expectation of the estimator, so none is claimed for the policy.
 
     Args:
         log: what happened.
@@ -52,7 +52,7 @@ def clipped_ips(log: LoggedActions, largest: float | None = None) -> Estimate:
     if limit <= 0:
         raise DataError(f"the largest weight must be above 0; got {limit:g}")
     weights = np.minimum(log.weights, limit)
-    cut = np.maximum(1 - weights.mean(axis=-1), 0.0)
+    cut = np.maximum(1 - weights.mean(axis=-1), (log.weights - weights).mean(axis=-1))
     bound = np.where((log.weights > limit).any(axis=-1), cut * np.abs(log.rewards).max(axis=-1), 0.0)
     return _mean("clipped_ips", log, weights * log.rewards, "clipping is a bias", bound)
 

@@ -13,6 +13,7 @@ from tfrec.off_policy.intervals import Interval, finite, influence_interval, stu
 
 FEWEST_EFFECTIVE = 100.0  # clusters; with fewer the intervals were seen to miss more often than they say
 SUSPICIOUS_P_VALUE = 0.01  # of the mean weight
+REFUTED_P_VALUE = 1e-4  # of it: weights that are not those of this log and policy say nothing of its value
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,13 @@ class WeightCheck:
 
     @cached_property
     def supports_intervals(self) -> np.ndarray:
-        """Whether enough independent clusters carry the weight for 95 % intervals to mean 95 %. bool [...]"""
-        return np.asarray(self.effective_clusters >= FEWEST_EFFECTIVE)
+        """Whether 95 % intervals mean 95 %: the mean weight can be 1, and enough clusters carry it. bool [...]"""
+        return np.asarray((self.effective_clusters >= FEWEST_EFFECTIVE) & ~(self.mean_p_value < REFUTED_P_VALUE))
 
     def warnings(self) -> list[str]:
         """What is wrong with the weights of one log, in words."""
         found = []
-        if not self.supports_intervals:
+        if not self.effective_clusters >= FEWEST_EFFECTIVE:
             found.append(
                 f"only {float(self.effective_clusters):.1f} effective independent units: intervals are not to be "
                 f"believed below {FEWEST_EFFECTIVE:g}; log more, or judge a policy nearer to the logging policy"
@@ -78,7 +79,7 @@ class WeightCheck:
             reason = (
                 "the target policy takes actions that the log never shows, or the propensities are too high"
                 if short
-                else "the propensities are too low"
+                else "the propensities are too low, or of a choice among more items than the target policy's"
             )
             found.append(
                 f"the mean weight is {float(self.mean):.3f}, not 1 (p = {float(self.mean_p_value):.2g}): {reason}"

@@ -20,7 +20,7 @@ from trainer.cluster.placement import Placement
 from trainer.config import JobConfig
 from trainer.data import JobData
 from trainer.evaluation.protocol import require_protocol
-from trainer.evaluation.validation import Validation, monitor_of
+from trainer.evaluation.validation import Validation, monitors, require_monitor
 from trainer.job import JobDirectory
 from trainer.model import build_model
 from trainer.request.files import open_job_dataset
@@ -63,7 +63,9 @@ def dry_run(
     devices = [device for device in (machine(), smallest_gpu()) if device is not None]
     print_need(console, config, memory_need(config, dataset), devices)
     need = preflight(config, dataset, placement or Placement("one"))
-    require_protocol(config.evaluation, model_class(config.model_name).task, dataset)
+    task = model_class(config.model_name).task
+    require_protocol(config.evaluation, task, dataset)
+    require_monitor(config.train.monitor, monitors(task, dataset.schema))
     require_vocabularies(dataset)
     data = JobData(dataset)
     for split in ("validation", "test"):
@@ -75,7 +77,7 @@ def dry_run(
     shapes: dict[str, str] = {}
     steps: list[StepReport] = []
     if isinstance(model, GradientModel):
-        monitor_of(Validation(model, data, config.evaluation), config.train.monitor)
+        Validation(model, data, config.evaluation)
         if config.warm_start_from and not job.has_results:
             print_warm_start(console, warm_start(model, config, data, config.warm_start_from))
         shapes, steps = _two_steps(model, config, data)

@@ -20,7 +20,7 @@ from trainer.data import JobData
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.lists import ranked_chunks
 from trainer.evaluation.query_sets import QuerySet, sample_users, validation_set
-from trainer.search.space import read_space
+from trainer.search.space import Dimension, read_space
 
 MONITOR_K = 10
 TUNING_USERS = 5000  # of validation, by hash: enough to tell settings apart
@@ -122,6 +122,7 @@ def tune(name: str, data: JobData, config: EvaluationConfig) -> Choice:
         sampler=optuna.samplers.TPESampler(seed=1, n_startup_trials=max(config.baseline_trials // 2, 1)),
     )
     distributions = {key: dimension.distribution for key, dimension in space.items()}
+    study.enqueue_trial(_beside_the_default(name, space))
     while len(tried) < config.baseline_trials:
         trial = study.ask(distributions)
         overrides = tuple(space[key].override(parameter) for key, parameter in trial.params.items())
@@ -130,6 +131,17 @@ def tune(name: str, data: JobData, config: EvaluationConfig) -> Choice:
         tried.append((overrides, value))
     overrides, value = max(tried, key=lambda one: one[1])
     return Choice(overrides, value, len(tried))
+
+
+def _beside_the_default(name: str, space: dict[str, Dimension]) -> dict[str, Any]:
+    """The default settings, but with a middle value of what they leave off: for many logs the largest step of all."""
+    defaults = model_class(name).Config()
+    found: dict[str, Any] = {}
+    for key, dimension in space.items():
+        tries = dimension.probes()
+        usual = dimension.parameter(getattr(defaults, key.removeprefix("model.")))
+        found[key] = tries[len(tries) // 2] if usual is None else usual
+    return found
 
 
 def _ndcg(model: RetrievalModel, validation: QuerySet, config: EvaluationConfig) -> float:

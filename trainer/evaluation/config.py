@@ -57,7 +57,7 @@ class EvaluationConfig(Config):
     baselines: tuple[str, ...] = Field(
         ("popularity", "item_knn", "ease"), description="retrieval models that answer the same queries"
     )
-    baseline_trials: int = Field(10, ge=1, description="settings of each baseline that are tried on validation")
+    baseline_trials: int = Field(20, ge=1, description="settings of each baseline that are tried on validation")
     batch_size: int = Field(1024, ge=1, description="users that are scored at once; fewer for a huge catalogue")
 
     @field_validator("ks")

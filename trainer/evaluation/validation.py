@@ -6,7 +6,8 @@ from typing import Any
 
 from tfrec.errors import ConfigError, did_you_mean
 from tfrec.metrics import ranking_metric_names
-from tfrec.models.base import RetrievalModel
+from tfrec.models.base import RetrievalModel, Task
+from tfrec.schema import Schema
 from trainer.data import JobData
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.lists import retrieval_scorer
@@ -21,17 +22,12 @@ class Validation:
         """Collect the queries, by the protocol that says what is excluded and folded in; the usual one by default."""
         self._model = model
         self._data = data
+        self.default_monitor, *_ = self.names = monitors(model.task, data.schema)
         if isinstance(model, RetrievalModel):
             self._queries = validation_set(data, evaluation or EvaluationConfig()).queries
             self._scorer = retrieval_scorer(model)
-            self.default_monitor = "ndcg_at_10"
-            self.names = list(ranking_metric_names(KS))
             rows = len(self._queries.users)
         else:
-            label = data.schema.label
-            is_binary = label is not None and label.is_binary
-            self.default_monitor = "log_loss" if is_binary else "rmse"
-            self.names = ["auc", "log_loss"] if is_binary else ["rmse", "mae"]
             self._scorer = ranking_scorer(model)
             rows = len(data.validation["label"])
         if not rows:
@@ -47,9 +43,20 @@ class Validation:
         return evaluate_ranking(self._model, self._data.validation, self._scorer)
 
 
+def monitors(task: Task, schema: Schema) -> list[str]:
+    """Metrics that can decide; the first one does unless another is asked for."""
+    if task == "retrieval":
+        return ["ndcg_at_10", *(name for name in ranking_metric_names(KS) if name != "ndcg_at_10")]
+    return ["log_loss", "auc"] if schema.label is not None and schema.label.is_binary else ["rmse", "mae"]
+
+
+def require_monitor(wanted: str | None, names: list[str]) -> None:
+    """Raise ConfigError if there is no such metric."""
+    if wanted is not None and wanted not in names:
+        raise ConfigError(f"train.monitor: no metric {wanted!r}{did_you_mean(wanted, names)}")
+
+
 def monitor_of(validation: Validation, wanted: str | None) -> str:
     """The metric that decides: the wanted one, else the usual one. Raises ConfigError if there is no such metric."""
-    monitor = wanted or validation.default_monitor
-    if monitor not in validation.names:
-        raise ConfigError(f"train.monitor: no metric {monitor!r}{did_you_mean(monitor, validation.names)}")
-    return monitor
+    require_monitor(wanted, validation.names)
+    return wanted or validation.default_monitor

@@ -15,6 +15,7 @@ from tfrec.errors import ArtifactError, ConfigError
 from tfrec.models.registry import model_class
 from trainer.config import JobConfig, resolve_config
 from trainer.evaluation.direction import LOWER_IS_BETTER
+from trainer.evaluation.validation import monitors, require_monitor
 from trainer.request.flags import assignments
 from trainer.search.space import Dimension, read_space
 
@@ -70,12 +71,7 @@ class SearchPlan:
     @property
     def monitor(self) -> str:
         """The validation metric that decides."""
-        label = self._dataset.schema.label
-        if self.base.train.monitor is not None:
-            return self.base.train.monitor
-        if model_class(self.model).task == "retrieval":
-            return "ndcg_at_10"
-        return "log_loss" if label is not None and label.is_binary else "rmse"
+        return self.base.train.monitor or monitors(model_class(self.model).task, self._dataset.schema)[0]
 
     @property
     def lower_is_better(self) -> bool:
@@ -96,6 +92,7 @@ class SearchPlan:
         """
         if not self.space:
             raise ConfigError(f"{self.model} brings no search space of its own; name keys with --space KEY=RANGE")
+        require_monitor(self.monitor, monitors(model_class(self.model).task, self._dataset.schema))
         fixed = {key for override in self.overrides for key, _ in assignments(override)}
         for key, dimension in self.space.items():
             where = f"--space {key}={dimension.text}"
