@@ -32,7 +32,7 @@ FEW = "evaluation.baseline_trials=2"
 
 @pytest.fixture(scope="module")
 def job(world):
-    return world.job("two_tower", *QUICK, FEW)
+    return world.job("two_tower", *QUICK, FEW, "evaluation.baselines=[popularity, item_knn, ease]")
 
 
 @pytest.fixture(scope="module")
