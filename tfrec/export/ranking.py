@@ -22,7 +22,7 @@ class RankingExport(tf.Module):
     def __init__(self, model: RankingModel, transform: FeatureTransform, tables: ExportTables, scratch: Path) -> None:
         super().__init__(name="ranking")
         schema = model.inputs.schema
-        self._predict = tf.function(model.predictions)
+        self._predict = tf.function(model.predictions, autograph=False)
         self._state = model.state
         self._transform = transform
         self._schema = schema

@@ -28,7 +28,7 @@ class RetrievalExport(tf.Module):
         super().__init__(name="retrieval")
         schema = model.inputs.schema
         # Functions and variables of the model, not the model: tf.Module would track its layers and save them too.
-        self._model_scores = tf.function(model.scores)
+        self._model_scores = tf.function(model.scores, autograph=False)
         towers = model.embeddings()
         self._embed = None if towers is None else (towers.embed_users, towers.embed_items)
         self._state = model.state

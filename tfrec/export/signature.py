@@ -45,7 +45,7 @@ def signature_function(compute: Callable[[Tensors], Tensors], inputs: dict[str, 
         ]
     )
     specs = [tf.TensorSpec(inputs[n].spec.shape, inputs[n].spec.dtype, name=n) for n in names]
-    return tf.function(call, input_signature=specs)
+    return tf.function(call, input_signature=specs, autograph=False)
 
 
 def missing(spec: tf.TensorSpec) -> Input:

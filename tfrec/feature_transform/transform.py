@@ -42,7 +42,7 @@ def build_transform(schema: Schema, analysis: FeatureAnalysis, directory: Path) 
 
 
 def _elementwise(encoder: tf.Module, dtype: tf.DType) -> tf.types.experimental.PolymorphicFunction:
-    @tf.function(input_signature=[tf.TensorSpec([None], dtype, name="values")])
+    @tf.function(input_signature=[tf.TensorSpec([None], dtype, name="values")], autograph=False)
     def encode(values: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"encoded": encoder(values)}
 

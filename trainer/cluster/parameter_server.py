@@ -105,6 +105,8 @@ class CoordinatorLoop:
         self._seconds_per_step = ROUND_SECONDS
         self._is_traced = False
 
+        step = tf.autograph.experimental.do_not_convert(step)
+
         def several(batches: Any, steps: tf.Tensor) -> tf.Tensor:
             total = tf.constant(0.0)
             for _ in tf.range(steps):

@@ -55,7 +55,7 @@ def _share_first(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.T
         is_first = tf.equal(tf.distribute.get_replica_context().replica_id_in_sync_group, 0)
         return tf.where(is_first, value, tf.zeros_like(value))
 
-    @tf.function
+    @tf.function(autograph=False)
     def share_first(value: tf.Tensor) -> tf.Tensor:
         return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(share, args=(value,)), axis=None)
 

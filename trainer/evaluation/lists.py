@@ -31,7 +31,7 @@ class Answers(NamedTuple):
 
 def retrieval_scorer(model: RetrievalModel) -> Scorer:
     """A compiled `model.scores`; keep it, so that it is traced once."""
-    scorer: Scorer = tf.function(model.scores, reduce_retracing=True)
+    scorer: Scorer = tf.function(model.scores, reduce_retracing=True, autograph=False)
     return scorer
 
 

@@ -35,7 +35,7 @@ def evaluate_retrieval(
 
 def ranking_scorer(model: RankingModel) -> Callable[[Tensors], tf.Tensor]:
     """A compiled `model.logits`; keep it, so that it is traced once."""
-    scorer: Scorer = tf.function(model.logits, reduce_retracing=True)
+    scorer: Scorer = tf.function(model.logits, reduce_retracing=True, autograph=False)
     return scorer
 
 

@@ -25,7 +25,7 @@ class ReplicaStep:
         self._model = model
         self._optimizer = optimizer
         self._is_scaled = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
-        self._step = tf.function(self._take_compiled, jit_compile=True) if xla else self._take
+        self._step = tf.function(self._take_compiled, jit_compile=True, autograph=False) if xla else self._take
 
     def __call__(self, batch: Tensors) -> tf.Tensor:
         """Take the step; return this replica's share of the loss, a scalar."""

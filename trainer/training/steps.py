@@ -48,7 +48,8 @@ class SynchronousSteps:
     """Every replica takes its rows of each batch, and all see the same weights."""
 
     def __init__(self, step: Callable[[Tensors], tf.Tensor], source: BatchSource, placement: Placement) -> None:
-        self._step = step
+        # Only the loop below is Python that TensorFlow has to translate; translating the models takes seconds.
+        self._step = tf.autograph.experimental.do_not_convert(step)
         self._source = source
         self._placement = placement
         self._strategy = placement.strategy
