@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from tfrec.errors import ConfigError, Stopped, TaskLostError, TfrecError, did_you_mean
+
+SIGNALLED = 128  # exit codes above it: stopped by that signal
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -93,3 +96,16 @@ def run_command(main: Callable[[list[str]], None]) -> int:
     except BrokenPipeError:  # the reader of our output went away
         return 0
     return 0
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code; at once where a signal stopped it.
+
+    For commands whose threads compute in libraries: what such a thread holds when the main thread is interrupted is
+    never given back, and the clean-up of the interpreter can wait for it for ever. `main` has tidied up by then.
+    """
+    if code > SIGNALLED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

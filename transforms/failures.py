@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 
-from tfrec.errors import ArtifactError, TfrecError
+from tfrec.errors import ArtifactError, Stopped, TfrecError
 
 _OF_WORKER = re.compile(r"^tfrec\.errors\.(\w+): (.*?)(?: \[while running .*\])?$", re.MULTILINE)
 _OF_SYSTEM = re.compile(r"^(?:\w+\.)*(\w*Error: \[Errno \d+\] .*?)(?: \[while running .*\])?$", re.MULTILINE)
@@ -25,7 +25,7 @@ def failure_of(error: BaseException, output: str) -> BaseException:
     """
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, KeyboardInterrupt | SystemExit):
+        if isinstance(cause, KeyboardInterrupt | SystemExit | Stopped):
             return cause
         if isinstance(cause, TfrecError):
             return type(cause)(_STEP.sub("", str(cause)))

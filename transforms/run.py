@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import logging
 import signal
-import sys
+from types import FrameType
 
-from tfrec.command_line import ArgumentParser, run_command
+from tfrec.command_line import ArgumentParser, leave, run_command
+from tfrec.errors import Stopped
 
 EXAMPLE = """\
 example: python -m transforms.run --config ml-100k --input-dir LOGS --output DATASET
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> None:
     # Beam warns on import about a Google client library that is only needed on Google's cloud.
     logging.getLogger().addFilter(lambda record: "apitools not found" not in record.getMessage())
     logging.getLogger("apache_beam.runners").setLevel(logging.CRITICAL)  # what a step raises is raised here too
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, as for ^C
+    signal.signal(signal.SIGTERM, _stop)  # clean up, as for ^C
     from transforms.dataset import write_dataset
     from transforms.dataset_config import load_dataset_config
 
@@ -46,5 +47,9 @@ def main(arguments: list[str]) -> None:
     write_dataset(config, flags.input_dir, flags.output, beam_arguments, base=flags.base, print_manifest=flags.json)
 
 
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped(number, "stopped; nothing is left of this run")
+
+
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    leave(run_command(main))
