@@ -56,6 +56,7 @@ EVALUATION_NON_DEFAULT = {
     "gauc_by": "request",
     "baselines": ("popularity",),
     "baseline_trials": 3,
+    "baselines_from": "earlier",
     "batch_size": 64,
 }
 

@@ -6,15 +6,10 @@ import argparse
 import json
 import math
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfrec.command_line import ArgumentParser, at_least, run_command
 from tfrec.errors import ConfigError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from tfrec.experiment.analysis import Analysis, Finding
 
 EXAMPLE = """\
 example: python -m trainer.ab_test --log served.parquet --metric ctr=clicks/impressions --metric 'buyers=max(bought)'
@@ -28,9 +23,9 @@ a row per user or several; a metric is a user's total of a column, or sum(), mea
 def main(arguments: list[str]) -> None:
     chosen = _flags().parse(arguments)
 
-    from rich.console import Console
-
+    from tfrec.console import people_console
     from tfrec.experiment import LogColumns, Settings, analyse, parse_metric, read_log, users_of
+    from trainer.ab_table import print_analysis
 
     if chosen.window_days is not None and chosen.time is None:
         raise ConfigError("--window-days needs the times of rows; add --time COLUMN")
@@ -53,7 +48,7 @@ def main(arguments: list[str]) -> None:
     )
     users = users_of(read_log(chosen.log, columns.needed(metrics, names)), columns, metrics, names)
     analysis = analyse(users, metrics, settings)
-    print_analysis(Console(stderr=True), analysis, alpha=chosen.alpha)
+    print_analysis(people_console(), analysis, alpha=chosen.alpha)
     if chosen.json:
         json.dump(as_json(analysis), sys.stdout, indent=2)
         print()
@@ -123,45 +118,6 @@ def as_json(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [as_json(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def print_analysis(console: Console, analysis: Analysis, *, alpha: float) -> None:
-    """Print users per variant, warnings, and a row per metric and variant."""
-    from rich.table import Table
-    from rich.text import Text
-
-    shares = ", ".join(f"{name} {count:,}" for name, count in analysis.users.items())
-    console.print(f"users: {shares} (sample ratio p = {analysis.sample_ratio_p_value:.3g})", highlight=False)
-    level = f"{100 * (1 - alpha):g} %"
-    console.print(f"against {analysis.control}, with {level} intervals and corrected p-values:", highlight=False)
-    table = Table("", analysis.control, "difference", "lift", "p", "at all looks", box=None, padding=(0, 1, 0, 0))
-    for finding in analysis.findings:
-        table.add_row(*(Text(cell) for cell in _row(finding)))
-    console.print(table)
-    for finding in analysis.findings:
-        if finding.variance_reduction is not None:
-            name = f"{finding.metric}, {finding.variant}"
-            console.print(
-                f"{name}: covariates take away {finding.variance_reduction:.0%} of the variance", markup=False
-            )
-    for warning in analysis.warnings:
-        console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
-
-
-def _row(finding: Finding) -> list[str]:
-    effect, running = finding.effect, finding.sequential
-    lift = f"{effect.lift:+.1%}\n[{effect.lift_low:+.1%}, {effect.lift_high:+.1%}]"
-    always = (
-        "" if running is None else f"p {finding.sequential_p_corrected:.2g}\n[{running.low:+.2g}, {running.high:+.2g}]"
-    )
-    return [
-        f"{finding.metric}\n{finding.variant}",
-        f"{effect.control:.4g}",
-        f"{effect.difference:+.3g}\n[{effect.low:+.2g}, {effect.high:+.2g}]",
-        "" if math.isnan(effect.lift) else lift,
-        f"{finding.p_corrected:.2g}",
-        always or "too few users",
-    ]
 
 
 if __name__ == "__main__":

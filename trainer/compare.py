@@ -32,13 +32,12 @@ def main(arguments: list[str]) -> None:
 
     from pathlib import Path
 
-    from rich.console import Console
-
+    from tfrec.console import people_console
     from trainer.report.comparison import compare_jobs
     from trainer.report.comparison_page import write_comparison
     from trainer.report.comparison_tables import as_json
 
-    console = Console(stderr=True)
+    console = people_console()
     comparison = compare_jobs(chosen.jobs, metric=chosen.metric, against=chosen.against)
     print_comparison(console, comparison)
     if chosen.output:
@@ -51,14 +50,13 @@ def main(arguments: list[str]) -> None:
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
     """Two tables: the models, and the pairs."""
-    from rich.table import Table
-
+    from tfrec.console import whole_table
     from trainer.report.comparison_page import in_words
     from trainer.report.comparison_tables import contender_rows, shown_metrics
-    from trainer.report.names import interval, metric_name, number, p_value
+    from trainer.report.names import interval, metric_name, number, p_value, signed
 
     metrics = shown_metrics(comparison)
-    models = Table("model", "seeds", *(metric_name(metric) for metric in metrics))
+    models = whole_table("model", "seeds", *(metric_name(metric) for metric in metrics))
     for row in contender_rows(comparison):
         cells = [
             f"{number(cell.mean)}{f' ± {number(spread)}' if row.seeds > 1 else ''}\n{interval(cell.low, cell.high, 3)}"
@@ -67,13 +65,13 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         models.add_row(row.name, str(row.seeds), *cells)
     console.print(models)
     if comparison.pairs:
-        pairs = Table("first", "second", "better by", "95 %", "p", "p, Holm", "wins / ties / losses")
+        pairs = whole_table("first", "second", "better by", "95 %", "p", "p, Holm", "wins / ties / losses")
         for pair in comparison.pairs:
             found = pair.found
             counts = f"{found.wins:,} / {found.ties:,} / {found.losses:,}"
             ends = interval(found.low, found.high)
             tests = p_value(found.p_value), p_value(pair.p_holm)
-            pairs.add_row(pair.first, pair.second, f"{found.mean:+.4f}", ends, *tests, counts)
+            pairs.add_row(pair.first, pair.second, signed(found.mean), ends, *tests, counts)
         console.print(pairs)
     console.print(in_words(comparison)[1], highlight=False, soft_wrap=True)
 

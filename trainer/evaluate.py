@@ -34,8 +34,8 @@ def main(arguments: list[str]) -> None:
     flags.add_argument("--json", action="store_true", help="print the metrics to stdout")
     chosen = flags.parse(arguments)
 
-    from rich.console import Console
-
+    from tfrec.console import line_printer, people_console
+    from trainer.evaluation.choices import require_choices
     from trainer.evaluation.metrics import evaluate_job
     from trainer.evaluation.presets import changed
     from trainer.evaluation.protocol import require_protocol
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     from trainer.model import load_model
     from trainer.request.files import identity
 
-    job, console = JobDirectory(chosen.job_dir), Console(stderr=True)
+    job, console = JobDirectory(chosen.job_dir), people_console()
     model, data, config = load_model(job, chosen.dataset)
     evaluation = changed(config.evaluation, chosen.protocol, chosen.set)
     config = config.model_copy(update={"evaluation": evaluation})
@@ -52,9 +52,10 @@ def main(arguments: list[str]) -> None:
         chosen_files: dict[str, Any] = {"train_files": (), "eval_files": ()}
         config = config.model_copy(update={**chosen_files, **identity(data.dataset)})
     require_protocol(evaluation, model.task, data.dataset)
+    require_choices(job.baselines, data.dataset, evaluation)
     output = _output(chosen.output, job, config) if chosen.output else None
     trained = _of_training(job)
-    metrics = evaluate_job(model, data, evaluation, output, choices=job.baselines)
+    metrics = evaluate_job(model, data, evaluation, output, choices=job.baselines, say=line_printer(console))
     content = {**metrics, **trained, "protocol": metrics["protocol"]}
     if output is not None:
         output.write_metrics(content)

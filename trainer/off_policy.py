@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 
 from tfrec.command_line import ArgumentParser, run_command
@@ -56,6 +57,10 @@ def _require_consistent(chosen: argparse.Namespace) -> None:
         raise ConfigError("--job-dir and --target-probability are two target policies; give one")
     if chosen.temperature is not None and chosen.epsilon is not None:
         raise ConfigError("--temperature and --epsilon are two policies; give one")
+    if chosen.temperature is not None and not 0 < chosen.temperature < math.inf:
+        raise ConfigError(f"--temperature: got {chosen.temperature:g}; allowed: above 0")
+    if chosen.epsilon is not None and not 0 <= chosen.epsilon <= 1:
+        raise ConfigError(f"--epsilon: got {chosen.epsilon:g}; allowed: 0 to 1")
     if chosen.position is not None and (chosen.job_dir is not None or chosen.request is None):
         raise ConfigError("--position judges slates: it needs --request and --target-probability, and no --job-dir")
     needs = {
@@ -75,14 +80,17 @@ def _require_consistent(chosen: argparse.Namespace) -> None:
     for name, is_used in needs.items():
         if getattr(chosen, name) is not None and not is_used:
             raise ConfigError(f"--{name.replace('_', '-')} has no meaning with these flags; leave it out (see --help)")
+    for one, other in (("predicted", "predicted_target"), ("position_propensity", "position_target_probability")):
+        if (getattr(chosen, one) is None) != (getattr(chosen, other) is None):
+            flags = " and ".join(f"--{name.replace('_', '-')}" for name in (one, other))
+            raise ConfigError(f"{flags} go together; give a column to both, or to none")
 
 
 def main(arguments: list[str]) -> None:
     chosen = _flags().parse(arguments)
     _require_consistent(chosen)
 
-    from rich.console import Console
-
+    from tfrec.console import people_console
     from tfrec.errors import DataError
     from trainer.logged_policy.judge import judge
     from trainer.logged_policy.report import print_evaluation
@@ -92,7 +100,7 @@ def main(arguments: list[str]) -> None:
     except DataError as error:
         where = str(chosen.log or chosen.dataset or chosen.job_dir)
         raise error if where in str(error) else DataError(f"{where}: {error}") from None
-    print_evaluation(Console(stderr=True, highlight=False), title, found, units)
+    print_evaluation(people_console(), title, found, units)
     if chosen.json:
         json.dump({"policy": title, "log": units, **found.as_dict()}, sys.stdout, indent=2)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
+from tfrec.console import line_printer
 from tfrec.models.base import FittedModel, GradientModel, Recommender
 from tfrec.models.registry import model_class
 from trainer.checks.claim import claim, require_same_job
@@ -18,6 +20,7 @@ from trainer.checks.preflight import preflight
 from trainer.cluster.placement import Placement
 from trainer.config import JobConfig
 from trainer.data import JobData
+from trainer.evaluation.choices import require_choices
 from trainer.evaluation.metrics import evaluate_job
 from trainer.evaluation.protocol import require_protocol
 from trainer.evaluation.table import print_metrics
@@ -51,6 +54,7 @@ def run_job(
     *,
     placement: Placement | None = None,
     must_evaluate: bool = True,
+    on_evaluated: Callable[[Recommender, JobData], None] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Train (or resume), evaluate, write metrics.json; return its content.
@@ -61,6 +65,7 @@ def run_job(
         console: what people see.
         placement: on which devices and machines; one device of this process by default.
         must_evaluate: False: the test split is not looked at, and the content is what training says of itself.
+        on_evaluated: is given the model with its best weights, and its data, after metrics.json is written.
         more: `on_epoch`, `interrupt` and `profile` of `Trainer`.
 
     Raises:
@@ -76,6 +81,7 @@ def run_job(
     require_monitor(config.train.monitor, monitors(model_class(config.model_name).task, dataset.schema))
     if must_evaluate:
         require_protocol(config.evaluation, model_class(config.model_name).task, dataset)
+        require_choices(job.baselines, dataset, config.evaluation)
     if placement.is_chief:
         claim(config, job)
     make_deterministic(config.seed)
@@ -99,7 +105,8 @@ def run_job(
         training = {} if must_evaluate else _validated(model, config, data)
     if not placement.is_chief:
         return {}
-    metrics = evaluate_job(model, data, config.evaluation, job) if must_evaluate else {}
+    say = line_printer(console)
+    metrics = evaluate_job(model, data, config.evaluation, job, say=say) if must_evaluate else {}
     protocol = metrics.pop("protocol", {})
     if config.train.projector:
         write_projector(model, data, job.logs)
@@ -108,6 +115,8 @@ def run_job(
     job.write_metrics(content)
     if must_evaluate:
         print_metrics(console, config.model_name, content)
+        if on_evaluated is not None:
+            on_evaluated(model, data)
     return content
 
 

@@ -20,7 +20,7 @@ example: python -m trainer.simulate --policy greedy --rounds 10 --output LOOP
 Serves simulated users, trains on the log, serves by what was learnt, and so on. Writes the log (with propensities),
 the dataset.yaml that reads it, and rounds.csv: what the log says each round, and what is true.
 """
-POLICIES = ("greedy", "epsilon_greedy", "softmax", "uniform")
+POLICIES = ("greedy", "epsilon_greedy", "softmax", "uniform")  # as tfrec.simulation.policies has them
 MAX_SEED = 2**31 - 1
 
 
@@ -30,13 +30,12 @@ def main(arguments: list[str]) -> None:
 
     from pathlib import Path
 
-    from rich.console import Console
-
+    from tfrec.console import people_console
     from tfrec.simulation.loop import run_loop
     from tfrec.simulation.loop_files import as_rows, require_free, write_loop
     from tfrec.simulation.loop_table import heading, line
 
-    console, output = Console(stderr=True, highlight=False), Path(chosen.output)
+    console, output = people_console(), Path(chosen.output)
     require_free(output)
     console.print(heading(), soft_wrap=True)
     result = run_loop(config, chosen.seed, lambda figures: console.print(line(figures), soft_wrap=True))
@@ -57,7 +56,11 @@ def _flags() -> ArgumentParser:
     flags.add_argument("--rounds", type=at_least(1), help="times to serve and to learn (default: 10)")
     flags.add_argument("--weights", choices=("none", "inverse_propensity"), help="of impressions in training")
     flags.add_argument("--train-on", choices=("all", "random"), help="all traffic, or only the random part")
-    flags.add_argument("--validate-on", choices=("all", "random"), help="traffic that the offline metric is of")
+    flags.add_argument(
+        "--validate-on",
+        choices=("all", "random"),
+        help="traffic of the offline metric; random: of epsilon_greedy, uniform",
+    )
     flags.add_argument("--seed", type=at_least(0, MAX_SEED), default=1, help="of world, users and policy (default: 1)")
     flags.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting")
     flags.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="of the log (default: csv)")

@@ -13,20 +13,21 @@ from trainer.training.interrupt import stop_on_sigterm
 if TYPE_CHECKING:  # these load TensorFlow, and --help should not
     from rich.console import Console
 
+    from tfrec.models.base import Recommender
     from trainer.cluster.placement import Placement
     from trainer.config import JobConfig
+    from trainer.data import JobData
     from trainer.job import JobDirectory
 
 
 def main(arguments: list[str]) -> None:
     request = task_request(arguments)
-    from rich.console import Console
-
+    from tfrec.console import people_console
     from trainer.cluster.parameter_server import take_part
     from trainer.cluster.placement import place
     from trainer.job import JobDirectory
 
-    job, console = JobDirectory(request.job_dir, request.places), Console(stderr=True)
+    job, console = JobDirectory(request.job_dir, request.places), people_console()
     placement = place(
         request.strategy,
         logical_devices=request.logical_devices,
@@ -61,11 +62,10 @@ def _train(request: TaskRequest, job: JobDirectory, placement: Placement, consol
         console,
         placement=placement,
         profile=request.profile,
+        on_evaluated=lambda model, data: _report(job, console, model, data),
     )
-    if placement.is_chief:
-        if request.must_export:
-            _export(request, job, console)
-        _report(job, console)
+    if placement.is_chief and request.must_export:
+        _export(request, job, console)
     return result
 
 
@@ -99,12 +99,12 @@ def _export(request: TaskRequest, job: JobDirectory, console: Console) -> None:
         copy_version(exported, request.places.model)
 
 
-def _report(job: JobDirectory, console: Console) -> None:
+def _report(job: JobDirectory, console: Console, model: Recommender, data: JobData) -> None:
     """Write the page; a job is done without it, so a page that fails is said and no more."""
     from trainer.report.write import write_report
 
     try:
-        console.print(f"report {write_report(job)}", highlight=False, soft_wrap=True)
+        console.print(f"report {write_report(job, model=model, data=data)}", highlight=False, soft_wrap=True)
     except Exception as error:
         said = str(error).partition("\n")[0]
         console.print(f"no report ({type(error).__name__}: {said})", highlight=False, soft_wrap=True)

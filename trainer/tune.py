@@ -50,8 +50,7 @@ def main(arguments: list[str]) -> None:
     refuse_foreign_flags(arguments)
     flags = parser().parse(arguments)
     overrides = overrides_of(flags)
-    from rich.console import Console
-
+    from tfrec.console import people_console
     from trainer.search.plan import SearchPlan
     from trainer.search.report import as_json, print_study, write_best, write_trials
     from trainer.search.study import alone, open_study, retry_broken_off
@@ -67,7 +66,7 @@ def main(arguments: list[str]) -> None:
         seed=flags.seed,
         pruner=flags.pruner,
     )
-    console = Console(stderr=True)
+    console = people_console()
     plan.check()
     plan.claim()
     deadline = time.time() + 60 * flags.timeout_minutes if flags.timeout_minutes else None

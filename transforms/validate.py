@@ -7,10 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from tfrec.command_line import ArgumentParser, run_command
 from tfrec.config_file import load_config, parse_config
+from tfrec.console import people_console
 from tfrec.dataset.directory import DatasetDirectory
 from transforms.compare.comparison import compare_datasets
 from transforms.compare.judge import judge
@@ -46,7 +45,7 @@ def main(arguments: list[str]) -> None:
     a, b = DatasetDirectory(flags.a), DatasetDirectory(flags.b)
     comparison = compare_datasets(a, b)
     exceeded = judge(comparison, limits)
-    console = Console(stderr=True, highlight=False)
+    console = people_console()
     print_comparison(console, comparison, exceeded)
     if flags.html:
         from transforms.page.write import write_page  # matplotlib takes a second to load

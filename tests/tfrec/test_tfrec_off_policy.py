@@ -392,11 +392,14 @@ def test_a_policy_that_is_the_logging_policy_has_weights_of_one_and_its_value_is
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"propensities": np.array([0.5, 0.0])}, r"propensities: row 1 is 0.*allowed: above 0, up to 1"),
-        ({"propensities": np.array([1.5, 0.5])}, r"propensities: row 0 is 1.5"),
-        ({"target_probabilities": np.array([-0.1, 0.5])}, r"target_probabilities: row 0 is -0.1.*0 to 1"),
+        (
+            {"propensities": np.array([0.5, 0.0])},
+            r"propensities: row 2 \(the first is row 1\) is 0.*allowed: above 0, up to 1",
+        ),
+        ({"propensities": np.array([1.5, 0.5])}, r"propensities: row 1 .* is 1.5"),
+        ({"target_probabilities": np.array([-0.1, 0.5])}, r"target_probabilities: row 1 .* is -0.1.*0 to 1"),
         ({"target_probabilities": np.zeros(2)}, "no overlap"),
-        ({"rewards": np.array([1.0, np.nan])}, "rewards: row 1 is nan"),
+        ({"rewards": np.array([1.0, np.nan])}, "rewards: row 2 .* is nan"),
         ({"rewards": np.zeros(0)}, "no rows"),
         ({"propensities": np.array([0.5])}, r"propensities: got the shape \(1,\)"),
         ({"logged_predictions": np.zeros(2)}, "go together"),

@@ -219,7 +219,7 @@ def test_right_slate_weights_have_a_mean_of_one_at_every_position():
     ("changes", "message"),
     [
         ({"rewards": np.ones(3)}, r"wanted \[slates, positions\]"),
-        ({"propensities": np.zeros((2, 2))}, "propensities: row 0 is 0"),
+        ({"propensities": np.zeros((2, 2))}, r"propensities: slate 1, position 1 \(counted from 1\) is 0"),
         ({"position_propensities": np.ones((2, 2))}, "go together"),
         ({"target_predictions": np.ones((2, 2))}, "go together"),
         ({"is_shown": np.ones(2, bool)}, "is_shown"),

@@ -1,6 +1,7 @@
 """The command `python -m trainer.ab_test`."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -61,9 +62,42 @@ def test_it_prints_a_table_and_writes_the_analysis_as_json(capsys, log, rows):
     assert 1 <= len(ctr["looks"]) <= 5
     assert spent["variance_reduction"] > 0.2
     assert spent["unadjusted"]["p_value"] != spent["effect"]["p_value"]
-    for text in ("ctr", "mean(spent)", "new", "of the variance", "at all looks", "not yet watched"):
+    for text in ("ctr", "mean(spent)", "new", "of the variance", "at all looks", "not yet watched", "< 0.001"):
         assert text in table
-    assert max(map(len, table.splitlines())) <= 80
+    assert max(len(line) for line in table.splitlines() if "warning" not in line) <= 80
+    row = next(line for line in table.splitlines() if "difference" in line)
+    shown = [float(number) for number in re.findall(r"[+-]?\d+\.\d+", row)][:3]
+    assert shown == pytest.approx([ctr["effect"][key] for key in ("difference", "low", "high")], abs=6e-4)
+
+
+def test_a_difference_beyond_doubt_has_no_p_of_0(capsys, rows, tmp_path):
+    sure = rows.set_column(2, "clicks", pa.array(np.where(np.array(rows["arm"]) == "new", 5.0, 1.0)))
+    pq.write_table(sure, tmp_path / "sure.parquet")
+    found, table = run(capsys, tmp_path / "sure.parquet", "--metric", "mean(clicks)", "--split", "old=90,new=10")
+    assert found["findings"][0]["p_corrected"] == 0
+    assert "< 0.001" in next(line for line in table.splitlines() if "difference" in line)
+    assert not re.search(r"p = 0\b(?!\.)|\b0\.000 ", table)
+    assert "sample ratio mismatch (p < 0.001)" in table
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"", "is empty; name a log with rows"), (b"\x93 a, b\nno, table, this \xff\n", "cannot be read as ")],
+)
+def test_a_file_that_is_empty_or_no_table_is_one_line_of_ours(tmp_path, ending, content, says):
+    path = tmp_path / f"log.{ending}"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        main(["--log", str(path), "--metric", "clicks"])
+    message = str(caught.value)
+    assert message.startswith(f"{path}: {says}")
+    assert message.isascii()
+    for word in ("Error creating", "Invalid:", "source '", "Could not"):
+        assert word not in message
+    (tmp_path / "heading.csv").write_text("user,variant,clicks\n")
+    with pytest.raises(DataError, match=r"heading\.csv: has no rows; give a log"):
+        main(["--log", str(tmp_path / "heading.csv"), "--metric", "clicks"])
 
 
 def test_a_csv_gives_the_same_analysis(capsys, log, rows, tmp_path):

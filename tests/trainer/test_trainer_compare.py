@@ -111,6 +111,26 @@ def test_pairs_are_all_or_those_with_one_and_holm_counts_them(world, jobs):
     assert sorted(pair.p_holm for pair in every.pairs) == pytest.approx(expected)
 
 
+def test_a_seed_that_took_over_the_settings_of_baselines_is_no_other_model(jobs, tmp_path):
+    other = changed_copy(jobs[1], tmp_path, config={"baselines_from: null": "baselines_from: somewhere"})
+    assert "baselines_from: somewhere" in (other / "config.yaml").read_text()
+    assert [len(one.runs) for one in compare_jobs([jobs[0], other]).contenders] == [2]
+
+
+def test_tables_are_whole_in_a_file_and_fold_in_a_narrow_terminal(jobs, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    main(list(map(str, jobs)))
+    lines = capsys.readouterr().err.splitlines()
+    assert max(map(len, lines)) > 80
+    assert sum("two_tower" in line for line in lines) == 3  # a row of models, one of pairs, the sentence
+    monkeypatch.setenv("COLUMNS", "60")
+    main(list(map(str, jobs)))
+    folded = capsys.readouterr().err
+    *table, _ = folded.splitlines()
+    assert max(map(len, table)) <= 60
+    assert "…" not in folded
+
+
 def test_two_configs_of_one_model_are_told_apart_by_their_jobs(world, jobs):
     other = world.job("two_tower", *SHORT, "model.embedding_dim=8").path
     assert [one.name for one in compare_jobs([jobs[0], other]).contenders] == [

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,8 +66,23 @@ def test_a_dry_run_tells_what_it_found_and_leaves_nothing_behind(dataset, tmp_pa
         assert f"step 2: loss {found['steps'][1]['loss']:.4f}, " in err
     else:
         assert (found["steps"], found["memory"]["tables"]) == ([], [])
+        assert "0 bytes" not in err
+        assert "activations" not in err
+        assert "popularity is solved in one go" in err
     assert "train 7,608 · validation 300 · test 300" in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_of_a_solved_model_says_what_solving_takes(dataset, tmp_path, capsys):
+    task.main(command(dataset, tmp_path, "--dry-run", model="ease"))
+    err = capsys.readouterr().err
+    items = DatasetDirectory(dataset).rows("items")
+    sizes = [8 * items**2, 4 * items**2]  # the matrix that is solved, and the weights
+    for name, size in zip(("item_by_item", "weights"), sizes, strict=True):
+        assert re.search(rf"{name} .*{size / 1000:.1f} kB", err)
+    assert f"tables {sum(sizes) / 1000:.1f} kB + data " in err
+    for word in ("0 bytes", "activations", "optimiser │", "average"):
+        assert word not in err
 
 
 def test_a_dry_run_in_the_directory_of_a_job_changes_nothing_there(world, tmp_path):

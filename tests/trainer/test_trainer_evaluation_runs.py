@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 
 import numpy as np
@@ -18,6 +19,7 @@ from trainer import evaluate
 from trainer.checks.memory import Device
 from trainer.data import JobData
 from trainer.evaluation import baselines, lists
+from trainer.evaluation.choices import Choice, open_choices
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.metrics import evaluate_job
 from trainer.evaluation.predictions import read_lists
@@ -233,7 +235,7 @@ def test_settings_that_were_chosen_before_are_used_again_for_the_same_dataset_an
     assert set(written["chosen"]) == {"popularity", "item_knn", "ease"}
     model, data, config = load_model(job)
     tuned = []
-    monkeypatch.setattr(baselines, "tune", lambda name, *_: tuned.append(name) or baselines.Choice((), None, 0))
+    monkeypatch.setattr(baselines, "tune", lambda name, *_: tuned.append(name) or Choice((), None, 0))
     found = evaluate_job(model, data, config.evaluation, choices=job.baselines)
     assert tuned == []
     assert metrics_of(found) == pytest.approx(metrics_of(job.read_metrics()), rel=1e-6)
@@ -244,6 +246,69 @@ def test_settings_that_were_chosen_before_are_used_again_for_the_same_dataset_an
     torn.write_text("{")
     evaluate_job(model, data, config.evaluation, choices=torn)
     assert tuned == ["popularity", "item_knn", "ease"]
+
+
+def test_people_hear_what_is_tuned_before_and_how_long_it_took(world, job):
+    data, said = world.data(), []
+    config = EvaluationConfig(baseline_trials=2, baselines=("popularity", "ease"))
+    evaluate_job(fitted_popularity(data), data, config, say=said.append)
+    before, after = said
+    assert before == (
+        "tuning baselines on validation: ease (2 settings); evaluation.baselines=[popularity] leaves them out"
+    )
+    assert re.fullmatch(r"baselines tuned and evaluated in \d+\.\d s", after)
+    said.clear()
+    again = EvaluationConfig(baseline_trials=2, baselines=("ease",), baselines_from=str(job.path))
+    evaluate_job(fitted_popularity(data), data, again, say=said.append)
+    assert said[0] == "baselines: ease, nothing left to tune"
+
+
+def test_another_job_takes_over_the_settings_and_passes_them_on(world, job, tmp_path, monkeypatch):
+    monkeypatch.setattr(baselines, "tune", lambda name, *_: pytest.fail(f"{name} was tuned"))
+    first, second = JobDirectory(tmp_path / "first"), JobDirectory(tmp_path / "second")
+    settings = (FEW, "evaluation.baselines=[item_knn, ease]")
+    run_job(world.config("popularity", *settings, f"evaluation.baselines_from={job.path}"), first, quiet_console())
+    run_job(world.config("popularity", *settings, f"evaluation.baselines_from={first.path}"), second, quiet_console())
+    for name in ("item_knn", "ease"):
+        key, line = f"test/{name}/ndcg_at_10", f"baseline {name}"
+        assert second.read_metrics()[key] == pytest.approx(job.read_metrics()[key])
+        assert second.read_metrics()["protocol"][line] == job.read_metrics()["protocol"][line]
+    shutil.rmtree(first.path)  # its own file has all that is needed
+    run_job(world.config("popularity", *settings, f"evaluation.baselines_from={first.path}"), second, quiet_console())
+
+
+@pytest.mark.parametrize(
+    ("settings", "change", "message"),
+    [
+        ({"baseline_trials": 7}, {}, "chose with evaluation.baseline_trials 2, this job has 7; leave it out to tune"),
+        ({"exclude": "nothing"}, {}, "chose with evaluation.exclude seen, this job has nothing; "),
+        ({}, {"for": {"dataset": "abc"}}, "chose with dataset abc, this job has "),
+        ({}, {"chosen": {}}, "chose no settings of popularity, item_knn, ease (only of none); "),
+        ({}, {"among": "abc"}, "chose ease among the settings of another version; evaluate that job again, or "),
+        ({}, {"chosen": [1]}, "its baselines.json cannot be used; evaluate that job again, or leave it out"),
+        ({}, None, "has no baselines.json; name an evaluated retrieval job, or leave it out"),
+    ],
+)
+def test_settings_that_were_chosen_for_something_else_are_refused(world, job, tmp_path, settings, change, message):
+    if change is not None:
+        content = json.loads(job.baselines.read_text())
+        content["for"] |= change.get("for", {})
+        content["chosen"]["ease"]["among"] = change.get("among", content["chosen"]["ease"]["among"])
+        content["chosen"] = change.get("chosen", content["chosen"])
+        (tmp_path / "baselines.json").write_text(json.dumps(content))
+    config = EvaluationConfig(**{"baseline_trials": 2, "baselines_from": str(tmp_path), **settings})
+    with pytest.raises(ConfigError) as caught:
+        open_choices(None, None, DatasetDirectory(world.dataset()), config)
+    assert str(caught.value).startswith(f"evaluation.baselines_from {tmp_path}: {message}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["popularity", "two_tower"])
+def test_a_job_that_cannot_take_over_settings_is_refused_before_it_claims_its_directory(world, tmp_path, model):
+    config = world.config(model, *QUICK[:2], f"evaluation.baselines_from={tmp_path}")
+    with pytest.raises(ConfigError, match=r"has no baselines\.json; name an evaluated retrieval job"):
+        run_job(config, JobDirectory(tmp_path / "job"), quiet_console())
+    assert not (tmp_path / "job").exists()
 
 
 def test_a_baseline_that_does_not_fit_the_memory_is_left_out_with_the_reason(world, monkeypatch):
@@ -306,6 +371,7 @@ def test_the_interval_of_the_log_loss_draws_whole_users(ranker):
         ),
         ("ranking", {"windows": 2, "protocol": "mine"}, "evaluation.windows (of the preset 'mine'): is for retrieval"),
         ("retrieval", {"gauc_by": "request"}, "evaluation.gauc_by: is for ranking models, and this is a retrieval"),
+        ("ranking", {"baselines_from": "job"}, "evaluation.baselines_from: is for retrieval models, and this is a"),
         ("ranking", {"gauc_by": "request"}, "evaluation.gauc_by=request: {dataset} has no request ids"),
         (
             "retrieval",

@@ -147,6 +147,9 @@ def test_slates_of_a_log_file_are_those_of_a_hand_calculation(tmp_path, judged):
     assert found["log"] == "2 slates, 2 of user"
 
 
+PREDICTED = ("--target-probability", "pi", "--predicted", "q", "--predicted-target", "q_pi")
+
+
 @pytest.mark.parametrize(
     ("changes", "flags", "message"),
     [
@@ -156,11 +159,21 @@ def test_slates_of_a_log_file_are_those_of_a_hand_calculation(tmp_path, judged):
         ({}, ("--target-probability", "pi", "--position", "p"), "needs --request"),
         ({}, ("--target-probability", "pi", "--propensity", "prop"), "no column 'prop'"),
         ({}, ("--target-probability", "user"), "'user' is not of numbers"),
-        ({}, ("--target-probability", "pi", "--predicted", "q"), "go together"),
-        ({"propensity": [0.5, 0.0, 1, 1]}, ("--target-probability", "pi"), "propensities: row 1 is 0"),
+        ({}, ("--target-probability", "pi", "--predicted", "q"), "--predicted and --predicted-target go together"),
+        (
+            {"propensity": [0.5, 0.0, 1, 1]},
+            ("--target-probability", "pi"),
+            "column 'propensity' is 0 in row 2 (the first is row 1), and 1 in all",
+        ),
         ({"propensity": [0.5, 1.2, 1, 1]}, ("--target-probability", "pi"), "allowed: above 0, up to 1"),
+        ({"q": [1, 1, math.nan, 1]}, PREDICTED, "column 'q' is nan in row 3 (the first is row 1)"),
+        ({"pi": [0.5, -0.5, 1, 1]}, ("--target-probability", "pi"), "column 'pi' is -0.5 in row 2"),
         ({"pi": [0, 0, 0, 0]}, ("--target-probability", "pi"), "no overlap"),
-        ({"reward": [1, None, 1, 1]}, ("--target-probability", "pi"), "column 'reward' is empty in row 1"),
+        (
+            {"reward": [1, None, 1, 1]},
+            ("--target-probability", "pi"),
+            "column 'reward' is empty in row 2 (the first is row 1)",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_is_wrong(tmp_path, refusal, changes, flags, message):
@@ -180,6 +193,23 @@ def test_logs_that_are_absent_or_of_no_known_format_and_requests_with_a_place_ta
     log = write_log(tmp_path, request=[1, 1, 2, 2], position=[1, 1, 1, 2])
     flags = ("--log", log, "--target-probability", "pi", "--request", "request", "--position", "position")
     assert "several rows at position 1" in refusal(*flags)
+
+
+def test_flags_and_the_job_are_looked_at_before_the_log(tmp_path, refusal):
+    log = tmp_path / "log.csv"
+    log.mkdir()  # reading it would be another error
+    job = ("--log", log, "--job-dir", tmp_path / "job")
+    for flags, message in (
+        (("--temperature", "0"), "--temperature: got 0; allowed: above 0"),
+        (("--temperature", "nan"), "--temperature: got nan; allowed: above 0"),
+        (("--epsilon", "1.5"), "--epsilon: got 1.5; allowed: 0 to 1"),
+        ((), f"{tmp_path / 'job'}: not a job"),
+    ):
+        assert refusal(*job, *flags).startswith(message)
+    slates = ("--log", log, "--target-probability", "pi", "--request", "r", "--position", "p")
+    assert refusal(*slates, "--position-propensity", "q").startswith(
+        "--position-propensity and --position-target-probability go together"
+    )
 
 
 # --- Jobs -----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tests.trainer.planted_world import quiet_console, read_csv, write_csv
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.errors import ArtifactError, ConfigError, SchemaError
+from trainer import task
 from trainer.config import resolve_config
 from trainer.job import JobDirectory
 from trainer.report.__main__ import main
@@ -173,6 +174,18 @@ def test_a_ranking_model_has_calibration_and_events_instead_of_lists(world, tmp_
     assert f"{metrics['test/log_loss']:.4f} [" in text_of(text)[:400]
     assert "item_mean, the best baseline" in text_of(text)[:400]
     assert "most overrated" in text
+    assert "ask only for the items" not in text_of(text)
+    assert "Slices by item are of the events with these items" in text_of(text)
+    assert not re.search(r"[+-]0\.0+(?!\d)", text_of(text).split("Slices by item")[1].split("Examples of pred")[0])
+
+
+@pytest.mark.parametrize("name", ["item_knn", "popularity"])
+def test_a_baseline_of_the_jobs_own_model_has_another_name(world, tmp_path, name):
+    job = world.job(name, "evaluation.baselines=[popularity, item_knn]", "evaluation.baseline_trials=1")
+    text = text_of(write_report(job, path=tmp_path / "report.html").read_text(encoding="utf-8"))
+    other = {"item_knn": "item_knn (tuned)", "popularity": "popularity (baseline)"}[name]
+    strip = re.split(r"no better|better than|worse than", text.split("NDCG@10 with 95 % intervals")[1])[0]
+    assert re.findall(rf"{name}(?: \(\w+\))? 0\.", strip) == [f"{name} 0.", f"{other} 0."]
 
 
 def test_a_model_without_epochs_has_a_page_without_learning_curves(world, tmp_path):
@@ -282,3 +295,15 @@ def test_the_log_of_the_planted_world_has_titles(world):
     """Else the tests above would compare nothing."""
     with open(world.logs / "items.csv", encoding="utf-8", newline="") as file:
         assert any(row["title"] for row in csv.DictReader(file))
+
+
+def test_training_hands_its_model_to_the_page_instead_of_loading_it_again(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("trainer.report.write.load_model", lambda job: pytest.fail("loaded"))
+    settings = [part for one in (*SHORT, "evaluation.baselines=[popularity]") for part in ("--set", one)]
+    places = ["--dataset", str(world.dataset()), "--job-dir", str(tmp_path / "job")]
+    task.main([*places, "--model", "two_tower", "--no-export", *settings, "--set", "train.epochs=1"])
+    page = (tmp_path / "job" / "report.html").read_text(encoding="utf-8")
+    monkeypatch.undo()
+    assert '<h2 id="map">' in page
+    assert write_report(JobDirectory(tmp_path / "job")).read_text(encoding="utf-8") == page
+    assert f"report {tmp_path / 'job' / 'report.html'}" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from tfrec.metrics.lists import NO_ITEM, RankedLists
 from trainer.report.calibration import BINS, reliability
 from trainer.report.estimates import FEWEST_USERS, difference, estimate, verdict
 from trainer.report.item_map import principal_plane
-from trainer.report.names import bytes_text, interval, metric_name, number, p_value, seconds_text, set_name
+from trainer.report.names import bytes_text, interval, metric_name, number, p_value, seconds_text, set_name, signed
 from trainer.report.per_user import EventOutcome, ListOutcome, PerUser, is_per_user
 from trainer.report.ranks import CUT, exposure
 from trainer.report.results import JobResults
@@ -280,6 +280,10 @@ def test_vectors_that_are_all_alike_are_one_point():
         (number(0.12344), "0.1234"),
         (number(12345.6), "12,346"),
         (number(-0.00001), "0.0000"),
+        (signed(-0.00001), "0.0000"),
+        (signed(0.00001), "0.0000"),
+        (signed(0.1234, 3), "+0.123"),
+        (signed(-0.1234, 3), "-0.123"),
         (interval(0.1, float("nan")), ""),
         (interval(0.1, 0.2, 2), "[0.10, 0.20]"),
         (p_value(0.0004), "p < 0.001"),

@@ -58,6 +58,16 @@ def test_the_command_writes_the_log_and_what_was_true(tmp_path):
     assert [int(row["rating"] or 0) for row in events] == result.log.rating.tolist()
 
 
+def test_people_see_the_columns_of_the_file_under_its_names(tmp_path, capsys):
+    simulate.main(["--output", str(tmp_path / "loop"), *SMALL])
+    heading, *lines, _ = capsys.readouterr().err.splitlines()
+    rows = rows_of(tmp_path / "loop/rounds.csv")
+    assert set(heading.split()) == set(rows[0]) - {"requests"}
+    for line, row in zip(lines, rows, strict=True):
+        for name, shown in zip(heading.split(), line.split(), strict=True):
+            assert shown == "–" if row[name] == "" else float(shown) == pytest.approx(float(row[name]), abs=0.006)
+
+
 def test_jsonl_says_the_same_as_csv(tmp_path):
     for kind in ("csv", "jsonl"):
         simulate.main(["--output", str(tmp_path / kind), "--format", kind, *SMALL])
@@ -90,7 +100,19 @@ def test_flags_overrule_the_file_and_set_overrules_the_flags(tmp_path):
         (["--policy", "best"], "argument --policy: invalid choice: 'best'"),
         (["--rounds", "0"], "argument --rounds: got '0'; allowed: whole numbers from 1"),
         (["--set", "world.user=3"], "--set: unknown key 'user' in 'world'; did you mean 'users'?"),
-        (["--set", "policy.epsilon=0.1"], "--set: policy: key 'kind' is missing; add it"),
+        (
+            ["--set", "policy.epsilon=0.1"],
+            "--set: policy: the policy 'greedy' has no 'epsilon', 'epsilon_gr",
+        ),
+        (
+            ["--policy", "softmax", "--set", "policy.epsilon=0.1"],
+            "--set: policy: the policy 'softmax' has no 'eps",
+        ),
+        (["--validate-on", "random"], "--set: training: validation_rows: random: the policy 'greedy' answers no req"),
+        (
+            ["--validate-on", "random", "--policy", "epsilon_greedy", "--set", "policy.epsilon=0"],
+            "--set: training: v",
+        ),
         (["--policy", "softmax", "--set", "policy.temperature=0"], "--set: policy.temperature: got 0; input should be"),
         (["--set", "world.slate=299"], "--set: world: slate: 299 items are to be shown, but only 180 of 300"),
         (["--config", "/nowhere.yaml"], "/nowhere.yaml: cannot be read"),

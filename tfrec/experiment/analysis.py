@@ -214,7 +214,7 @@ def _warnings(users: ExperimentUsers, settings: Settings, p_value: float) -> lis
     found = []
     if p_value < SUSPICIOUS:
         found.append(
-            f"sample ratio mismatch (p = {p_value:.1g}): users were not assigned as planned, so no difference can be "
+            f"sample ratio mismatch (p < {SUSPICIOUS:g}): users were not assigned as planned, so no difference can be "
             "trusted; find out where users are lost, or give the planned split"
         )
     if users.crossed:

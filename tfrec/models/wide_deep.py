@@ -17,8 +17,13 @@ from tfrec.models.fields import FieldConfig, FieldRanking
 
 
 class WideDeepConfig(FieldConfig):
-    """Choices of Wide & Deep."""
+    """Choices of Wide & Deep: small vectors and no dropout; with no term for pairs, the MLP needs all it has."""
 
+    embedding_dim: int = Field(16, ge=1)
+    embedding_stddev: float = Field(0.001, gt=0, description="of the initial embeddings")
+    kernel_l2: float = Field(0.0, ge=0, description="weight of half the squared norm of the MLP's kernels")
+    input_dropout: float = Field(0.0, ge=0, lt=1, description="of the embeddings on their way into the MLP")
+    dropout: float = Field(0.0, ge=0, lt=1, description="behind each hidden layer")
     embedding_l2: float = Field(0.02, ge=0, description="weight of the mean over rows of Σ_f ‖v_f‖²")
 
 
@@ -29,6 +34,7 @@ class WideDeep(FieldRanking):
     config: WideDeepConfig
     training_defaults: ClassVar[dict[str, Any]] = {
         **FieldRanking.training_defaults,
+        "learning_rate": 0.001,
         "wide_optimizer": {"name": "ftrl", "learning_rate": 0.05},
     }
 

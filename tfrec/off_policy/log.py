@@ -71,21 +71,40 @@ class LoggedActions:
         return WeightCheck.of(self.weights, self.clusters)
 
 
-def require_column(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
+ROUNDING = 1e-6  # by which a probability may be above 1
+
+
+def row_name(index: int) -> str:
+    """A row as people count: the first one, below a header, is 1."""
+    return f"row {index + 1:,} (the first is row 1)"
+
+
+def place_name(at: np.ndarray, axes: tuple[str, ...]) -> str:
+    """The last indices of a value by the names of their axes: `slate 1, position 3 (counted from 1)`."""
+    if len(axes) == 1:
+        return row_name(int(at[-1]))
+    named = zip(axes, at[-len(axes) :].tolist(), strict=True)
+    return f"{', '.join(f'{axis} {index + 1:,}' for axis, index in named)} (counted from 1)"
+
+
+def require_column(name: str, values: np.ndarray, shape: tuple[int, ...], axes: tuple[str, ...] = ("row",)) -> None:
     """Raise DataError for another shape than the rewards', or a value that is not finite."""
     if values.shape != shape:
         raise DataError(f"{name}: got the shape {values.shape}; wanted that of the rewards, {shape}")
     if not np.isfinite(values).all():
-        at = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        raise DataError(f"{name}: row {at[-1]} is {values[at]}; wanted finite numbers")
+        at = np.argwhere(~np.isfinite(values))[0]
+        raise DataError(f"{name}: {place_name(at, axes)} is {values[tuple(at)]}; wanted finite numbers")
 
 
-def require_probabilities(name: str, values: np.ndarray, *, zero_is_allowed: bool) -> None:
+def require_probabilities(
+    name: str, values: np.ndarray, *, zero_is_allowed: bool, axes: tuple[str, ...] = ("row",)
+) -> None:
     """Raise DataError for the first value that is no probability."""
-    wrong = (values < 0) | (values > 1 + 1e-6) | ((values == 0) & (not zero_is_allowed))
+    wrong = (values < 0) | (values > 1 + ROUNDING) | ((values == 0) & (not zero_is_allowed))
     if wrong.any():
-        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        at = np.argwhere(wrong)[0]
         allowed = "0 to 1" if zero_is_allowed else "above 0, up to 1"
         raise DataError(
-            f"{name}: row {at[-1]} is {values[at]:g}, and {wrong.sum()} in all are wrong; allowed: {allowed}"
+            f"{name}: {place_name(at, axes)} is {values[tuple(at)]:g}, and {wrong.sum()} in all are wrong; "
+            f"allowed: {allowed}"
         )

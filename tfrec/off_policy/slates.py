@@ -11,6 +11,8 @@ from tfrec.errors import DataError
 from tfrec.off_policy.clusters import Clusters
 from tfrec.off_policy.log import require_column, require_probabilities
 
+AXES = ("slate", "position")
+
 
 @dataclass(frozen=True)
 class LoggedSlates:
@@ -63,9 +65,10 @@ class LoggedSlates:
                 raise DataError(f"{' and '.join(pair)} go together; give both or none")
             for name in given:
                 values = np.asarray(getattr(self, name), np.float64)
-                require_column(name, values, shape)
+                require_column(name, values, shape, AXES)
                 if name.endswith(("propensities", "probabilities")):
-                    require_probabilities(name, values, zero_is_allowed=name.endswith("target_probabilities"))
+                    zero_is_allowed = name.endswith("target_probabilities")
+                    require_probabilities(name, values, zero_is_allowed=zero_is_allowed, axes=AXES)
                 object.__setattr__(self, name, values)
         if not (self.target_probabilities[..., 0] > 0).any(axis=-1).all():
             raise DataError(

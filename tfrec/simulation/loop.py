@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tfrec.config_file import Config
 from tfrec.simulation.judgement import RoundFigures, judge
 from tfrec.simulation.log import ImpressionLog
-from tfrec.simulation.policies import Greedy, Policy, PolicyConfig, Uniform
+from tfrec.simulation.policies import POLICIES, Greedy, Policy, PolicyConfig, Uniform
 from tfrec.simulation.shadow import Shadow
 from tfrec.simulation.state import State
 from tfrec.simulation.traffic import serve
@@ -44,6 +44,30 @@ class LoopConfig(Config):
                 "visits_per_round leave none to learn from; take fewer"
             )
         return self
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _settings_are_of_the_policy(cls, given: Any) -> Any:
+        """Name the policy that has a setting which the chosen one lacks."""
+        if not isinstance(given, dict):
+            return given
+        kind = given.get("kind", Greedy().kind)
+        for key in given:
+            owners = [name for name, policy in POLICIES.items() if key in policy.model_fields]
+            if kind in POLICIES and owners and kind not in owners:
+                raise ValueError(f"the policy {kind!r} has no {key!r}, {owners[0]!r} has; choose --policy {owners[0]}")
+        return given
+
+    @field_validator("training")
+    @classmethod
+    def _random_traffic_is_there(cls, training: TrainingConfig, info: ValidationInfo) -> TrainingConfig:
+        policy = info.data.get("policy")
+        if training.validation_rows == "random" and policy is not None and not policy.has_random_requests:
+            raise ValueError(
+                f"validation_rows: random: the policy {policy.kind!r} answers no requests at random, so nothing is "
+                "there to validate on; choose uniform, epsilon_greedy with an epsilon above 0, or validation_rows: all"
+            )
+        return training
 
 
 @dataclass(frozen=True)

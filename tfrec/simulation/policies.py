@@ -77,6 +77,10 @@ class Greedy(Config):
 
     kind: Literal["greedy"] = "greedy"
 
+    @property
+    def has_random_requests(self) -> bool:
+        return False
+
     def choose(self, scores: np.ndarray, candidates: np.ndarray, size: int, requests: Requests, seed: int) -> Slates:
         items = plackett_luce.top(np.where(candidates, scores, -np.inf), size)
         return Slates(items, np.zeros(len(items), bool))
@@ -96,6 +100,10 @@ class Uniform(Config):
 
     kind: Literal["uniform"] = "uniform"
 
+    @property
+    def has_random_requests(self) -> bool:
+        return True
+
     def choose(self, scores: np.ndarray, candidates: np.ndarray, size: int, requests: Requests, seed: int) -> Slates:
         keys = _item_draws(candidates, requests, seed)
         return Slates(plackett_luce.top(np.where(candidates, keys, -np.inf), size), np.ones(len(keys), bool))
@@ -112,6 +120,10 @@ class Softmax(Config):
 
     kind: Literal["softmax"] = "softmax"
     temperature: float = Field(0.1, gt=0)
+
+    @property
+    def has_random_requests(self) -> bool:
+        return False
 
     def choose(self, scores: np.ndarray, candidates: np.ndarray, size: int, requests: Requests, seed: int) -> Slates:
         items = plackett_luce.draw(self._log_weights(scores, candidates), _item_draws(candidates, requests, seed), size)
@@ -136,6 +148,10 @@ class EpsilonGreedy(Config):
     kind: Literal["epsilon_greedy"] = "epsilon_greedy"
     epsilon: float = Field(0.1, ge=0, le=1)
 
+    @property
+    def has_random_requests(self) -> bool:
+        return self.epsilon > 0
+
     def choose(self, scores: np.ndarray, candidates: np.ndarray, size: int, requests: Requests, seed: int) -> Slates:
         best = Greedy().choose(scores, candidates, size, requests, seed).items
         any_ = Uniform().choose(scores, candidates, size, requests, seed).items
@@ -147,6 +163,7 @@ class EpsilonGreedy(Config):
         return best.mixed_with(Uniform().propensities(scores, candidates, items), self.epsilon)
 
 
+POLICIES = {"greedy": Greedy, "uniform": Uniform, "softmax": Softmax, "epsilon_greedy": EpsilonGreedy}
 PolicyConfig = Annotated[Greedy | Uniform | Softmax | EpsilonGreedy, Field(discriminator="kind")]
 
 

@@ -13,12 +13,14 @@ from tfrec.errors import DataError
 from tfrec.models.base import GradientModel
 from tfrec.models.registry import model_class
 from trainer.checks.claim import require_same_job
-from trainer.checks.memory import machine, memory_need, need_as_json, print_need, smallest_gpu
+from trainer.checks.memory import machine, memory_need, smallest_gpu
+from trainer.checks.need_table import need_as_json, print_need
 from trainer.checks.preflight import preflight
 from trainer.checks.values import require_vocabularies
 from trainer.cluster.placement import Placement
 from trainer.config import JobConfig
 from trainer.data import JobData
+from trainer.evaluation.choices import require_choices
 from trainer.evaluation.protocol import require_protocol
 from trainer.evaluation.validation import Validation, monitors, require_monitor
 from trainer.job import JobDirectory
@@ -65,6 +67,7 @@ def dry_run(
     need = preflight(config, dataset, placement or Placement("one"))
     task = model_class(config.model_name).task
     require_protocol(config.evaluation, task, dataset)
+    require_choices(job.baselines, dataset, config.evaluation)
     require_monitor(config.train.monitor, monitors(task, dataset.schema))
     require_vocabularies(dataset)
     data = JobData(dataset)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
 from rich.filesize import decimal
-from rich.table import Table
 
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.dataset.records import encoded_dtype, list_width
@@ -189,33 +186,6 @@ def require_fit(
         _require(config, need, on_device, gpu)
         on_device = 0
     _require(config, need, on_device + need.data_bytes, host)
-
-
-def print_need(console: Console, config: JobConfig, need: Need, devices: list[Device]) -> None:
-    """Say what is needed, table by table."""
-    table = Table("table", "rows", "width", "bytes", "optimiser", "average", "together")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for one in need.tables:
-        each = (one.table_bytes, one.optimizer_bytes, one.average_bytes, one.total_bytes)
-        table.add_row(one.name, f"{one.rows:,}", f"{one.width:,}", *map(decimal, each))
-    table.add_section()
-    sums = [sum(getattr(one, f"{what}_bytes") for one in need.tables) for what in ("table", "optimizer", "average")]
-    table.add_row("together", "", "", *map(decimal, [*sums, need.table_bytes]))
-    console.print(table)
-    sizes = " · ".join(f"{name} {count:,}" for name, count in need.largest_vocabularies.items())
-    lines = (
-        f"most ids: {sizes}" if sizes else "",
-        f"tables {decimal(need.table_bytes)} + activations of {config.train.batch_size:,} rows, about, "
-        f"{decimal(need.activation_bytes)} + data {decimal(need.data_bytes)} = {decimal(need.total_bytes)}",
-        *(f"free on {device.name}: {decimal(device.free_bytes)}" for device in devices),
-    )
-    for line in filter(None, lines):
-        console.print(line, highlight=False, soft_wrap=True)
-
-
-def need_as_json(need: Need, devices: list[Device]) -> dict[str, Any]:
-    return {**asdict(need), "total_bytes": need.total_bytes, "free_bytes": {d.name: d.free_bytes for d in devices}}
 
 
 def _require(config: JobConfig, need: Need, wanted: int, device: Device) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -17,75 +14,13 @@ from tfrec.models.base import FittedModel, ModelConfig, RetrievalModel
 from tfrec.models.registry import model_class
 from trainer.checks.memory import machine
 from trainer.data import JobData
+from trainer.evaluation.choices import MONITOR_K, TUNING_USERS, Choice, ChoiceStore
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.lists import ranked_chunks
 from trainer.evaluation.query_sets import QuerySet, sample_users, validation_set
 from trainer.search.space import Dimension, read_space
 
-MONITOR_K = 10
-TUNING_USERS = 5000  # of validation, by hash: enough to tell settings apart
 SHARE_OF_MEMORY = 0.5  # that a baseline's tables may take
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The settings of a baseline.
-
-    Attributes:
-        overrides: `model.key=value`, of its config.
-        validation: NDCG@10 that they reached; None where there was nothing to choose, or nothing to choose by.
-        trials: settings that were compared.
-
-    """
-
-    overrides: tuple[str, ...]
-    validation: float | None
-    trials: int
-
-    @property
-    def words(self) -> str:
-        settings = ", ".join(override.removeprefix("model.") for override in self.overrides) or "default settings"
-        if self.validation is None:
-            return f"{settings}, not tuned"
-        return f"{settings}: the best of {self.trials} on validation, with ndcg_at_10 {self.validation:.4f}"
-
-
-class ChoiceStore:
-    """Choices that were made before, in a file of the job; they hold for one dataset, protocol and number of trials."""
-
-    def __init__(self, read_from: Path | None, write_to: Path | None, key: dict[str, Any]) -> None:
-        self._write_to, self._key = write_to, key
-        self._choices: dict[str, Choice] = {}
-        try:
-            found = json.loads(read_from.read_text(encoding="utf-8")) if read_from else {}
-            if found.get("for") == key:
-                self._choices = {
-                    name: Choice(**{**one, "overrides": tuple(one["overrides"])})
-                    for name, one in found["chosen"].items()
-                }
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            self._choices = {}  # absent, or written by another version: choose again
-
-    def get(self, name: str) -> Choice | None:
-        return self._choices.get(name)
-
-    def add(self, name: str, choice: Choice) -> None:
-        self._choices[name] = choice
-
-    def save(self) -> None:
-        """Write all choices, where there is a file."""
-        if self._write_to is None:
-            return
-        content = {"for": self._key, "chosen": {name: asdict(choice) for name, choice in self._choices.items()}}
-        temporary = self._write_to.with_name(self._write_to.name + ".tmp")
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(self._write_to)
-
-
-def open_choices(read_from: Path | None, write_to: Path | None, data: JobData, config: EvaluationConfig) -> ChoiceStore:
-    """The choices for this dataset and protocol."""
-    protocol = config.model_dump(mode="json", include={"exclude", "fold_in", "users", "baseline_trials"})
-    return ChoiceStore(read_from, write_to, {"dataset": data.dataset.fingerprint, **protocol})
 
 
 def fitted_baseline(
@@ -102,6 +37,11 @@ def fitted_baseline(
         choice = tune(name, data, config)
         choices.add(name, choice)
     return _fitted(name, choice.overrides, data), choice
+
+
+def settings_to_try(name: str, config: EvaluationConfig) -> int:
+    """How many settings `tune` compares where there is something to compare them by; 1 where nothing can be chosen."""
+    return config.baseline_trials if model_class(name).search_space else 1
 
 
 def tune(name: str, data: JobData, config: EvaluationConfig) -> Choice:

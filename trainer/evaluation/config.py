@@ -58,6 +58,9 @@ class EvaluationConfig(Config):
         ("popularity", "item_knn", "ease"), description="retrieval models that answer the same queries"
     )
     baseline_trials: int = Field(20, ge=1, description="settings of each baseline that are tried on validation")
+    baselines_from: str | None = Field(
+        None, description="a job on the same dataset and protocol, whose baselines' settings are taken over"
+    )
     batch_size: int = Field(1024, ge=1, description="users that are scored at once; fewer for a huge catalogue")
 
     @field_validator("ks")

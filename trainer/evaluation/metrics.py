@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tfrec.models.base import RankingModel, Recommender, RetrievalModel
 from trainer.data import JobData
-from trainer.evaluation.baselines import open_choices
+from trainer.evaluation.choices import open_choices
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.costs import MEANING, costs
 from trainer.evaluation.events import evaluate_ranking_job
@@ -23,6 +24,7 @@ def evaluate_job(
     output: JobDirectory | None = None,
     *,
     choices: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Flat metrics of every query set, the model's own and the baselines', costs, and the protocol in words.
 
@@ -32,9 +34,10 @@ def evaluate_job(
         config: how to evaluate; as usual by default.
         output: where predictions and the baselines' settings are kept; nowhere by default.
         choices: file of the baselines' settings where they were chosen before; that of `output` by default.
+        say: hears of what takes long, a line at a time.
 
     Raises:
-        ConfigError: the protocol does not go with the model or the dataset.
+        ConfigError: the protocol does not go with the model or the dataset, or `baselines_from` with either.
         DataError: there is nothing to evaluate on.
 
     """
@@ -43,8 +46,8 @@ def evaluate_job(
     predictions = output.predictions if output is not None else None
     if isinstance(model, RetrievalModel):
         write_to = output.baselines if output is not None else None
-        store = open_choices(choices or write_to, write_to, data, config)
-        found = evaluate_retrieval_job(model, data, config, predictions, store)
+        store = open_choices(choices or write_to, write_to, data.dataset, config)
+        found = evaluate_retrieval_job(model, data, config, predictions, store, say)
     else:
         assert isinstance(model, RankingModel)
         found = evaluate_ranking_job(model, data, config, predictions)

@@ -13,7 +13,7 @@ from trainer.evaluation.config import EvaluationConfig
 
 # Keys of the evaluation config that mean something for one kind of model only.
 ONLY: dict[Task, tuple[str, ...]] = {
-    "retrieval": ("exclude", "negatives", "windows", "fold_in", "users"),
+    "retrieval": ("exclude", "negatives", "windows", "fold_in", "users", "baselines_from"),
     "ranking": ("gauc_by",),
 }
 

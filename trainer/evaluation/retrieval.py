@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ from tfrec.errors import DataError, TfrecError
 from tfrec.metrics import Profiles
 from tfrec.models.base import RetrievalModel
 from trainer.data import JobData
-from trainer.evaluation.baselines import ChoiceStore, fitted_baseline, open_choices
+from trainer.evaluation.baselines import fitted_baseline, settings_to_try
+from trainer.evaluation.choices import ChoiceStore, open_choices
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.facts import item_facts, user_groupings, vector_features
 from trainer.evaluation.judge import Judge
@@ -30,6 +33,7 @@ def evaluate_retrieval_job(
     config: EvaluationConfig,
     predictions: Path | None = None,
     store: ChoiceStore | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Flat metrics of the model and of the baselines, and the protocol in words.
 
@@ -39,6 +43,7 @@ def evaluate_retrieval_job(
         config: the protocol.
         predictions: directory for the lists; None to keep none.
         store: settings of the baselines that were chosen before; those that are chosen now are added.
+        say: hears, for people, what is tuned and how long it took.
 
     Raises:
         DataError: no set has a query.
@@ -54,7 +59,9 @@ def evaluate_retrieval_job(
     protocol = words(data, config, sets)
     model.refresh()
     result = run.answers(model, None)
-    store = store or open_choices(None, None, data, config)
+    store = store or open_choices(None, None, data.dataset, config)
+    _announce(config, store, say)
+    started = time.perf_counter()
     for name in config.baselines:
         try:
             baseline, choice = fitted_baseline(name, data, config, store)
@@ -64,9 +71,22 @@ def evaluate_retrieval_job(
             continue
         protocol[f"baseline {name}"] = choice.words
         result |= answers
+    if config.baselines:
+        say(f"baselines tuned and evaluated in {time.perf_counter() - started:.1f} s")
     store.save()
     run.drop_older_files()
     return {**result, "protocol": protocol}
+
+
+def _announce(config: EvaluationConfig, store: ChoiceStore, say: Callable[[str], None]) -> None:
+    """Tuning may take longer than the training, so people hear of it before."""
+    wanted = {name: settings_to_try(name, config) for name in config.baselines if store.get(name) is None}
+    tuned = {name: count for name, count in wanted.items() if count > 1}
+    if tuned:
+        names = ", ".join(f"{name} ({count} settings)" for name, count in tuned.items())
+        say(f"tuning baselines on validation: {names}; evaluation.baselines=[popularity] leaves them out")
+    elif config.baselines:
+        say(f"baselines: {', '.join(config.baselines)}, nothing left to tune")
 
 
 class _Run:

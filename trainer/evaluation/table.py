@@ -6,7 +6,9 @@ import re
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+
+from tfrec.console import whole_table
+from trainer.evaluation.baseline_names import baseline_label
 
 SHOWN = ("ndcg", "recall", "hit_rate", "mrr", "map", "auc", "gauc", "log_loss", "rmse", "mae")
 BASELINES = ("popularity", "item_knn", "ease", "item_mean")
@@ -18,7 +20,7 @@ def print_metrics(console: Console, name: str, metrics: dict[str, Any]) -> None:
     parts = [key.split("/") for key in metrics if "/" in key]
     sets = [part for part in dict.fromkeys(part[0] for part in parts) if f"{part}/users" in metrics or part in EVENTS]
     others = list(dict.fromkeys(part[1] for part in parts if len(part) == 3 and part[2] not in ENDS))
-    table = Table("set", "metric", name, *(f"{other} (tuned)" if other == name else other for other in others))
+    table = whole_table("set", "metric", name, *(baseline_label(other, name) for other in others))
     for found in sets:
         for metric in _shown(metrics, found):
             values = [metrics.get(f"{found}/{other}/{metric}", float("nan")) for other in others]

@@ -9,6 +9,7 @@ from tfrec.dataset.records import Arrays, read_part
 from tfrec.errors import ConfigError, DataError
 from tfrec.models.base import Recommender
 from tfrec.off_policy import LoggedActions
+from tfrec.off_policy.log import row_name
 from tfrec.schema import ITEM_INDEX, LABEL, PROPENSITY, REQUEST_ID, USER_INDEX
 from trainer.data import JobData
 from trainer.logged_policy.choice import Choice
@@ -68,6 +69,7 @@ def actions_of_file(
         DataError: a user or item that the dataset lacks.
 
     """
+    rewards, propensities, labels = table.numbers(reward), table.probabilities(propensity), table.labels(request)
     users = read_part(data.dataset, "users")
     user_rows = _rows_of(table, user, users.pop(RAW_PREFIX + data.schema.user_id), "user")
     item_rows = _rows_of(table, item, data.catalogue.ids, "item")
@@ -80,11 +82,10 @@ def actions_of_file(
             f"the model reads {missing[0]!r}, a feature of the event, which users/ and items/ do not hold; write the "
             "log as a dataset with python -m transforms.run, and give --dataset"
         )
-    labels = table.labels(request)
     policy = target_policy(model, data, records, choice, candidates or default_candidates(model), labels)
     return LoggedActions(
-        table.numbers(reward),
-        table.numbers(propensity),
+        rewards,
+        propensities,
         policy.probabilities,
         records[USER_INDEX],
         policy.logged_predictions,
@@ -101,7 +102,7 @@ def _rows_of(table: LogTable, column: str, ids: np.ndarray, what: str) -> np.nda
     if unknown.any():
         first = int(np.argmax(unknown))
         raise DataError(
-            f"{table.path}: row {first} has the {what} {wanted[first].decode()!r}, which the dataset lacks, as "
+            f"{table.path}: {row_name(first)} has the {what} {wanted[first].decode()!r}, which the dataset lacks, as "
             f"{int(unknown.sum())} rows do; leave them out, or add them to the dataset with --base"
         )
     return rows

@@ -12,7 +12,9 @@ from scipy.special import expit
 from tfrec.dataset.records import Arrays
 from tfrec.errors import ConfigError, DataError
 from tfrec.models.base import RankingModel, Recommender, RetrievalModel
+from tfrec.models.registry import model_class
 from tfrec.schema import ITEM_INDEX
+from trainer.config import JobConfig
 from trainer.data import JobData
 from trainer.evaluation.scores import ranking_scorer, retrieval_scorer
 from trainer.logged_policy.choice import Choice
@@ -20,6 +22,11 @@ from trainer.logged_policy.choice import Choice
 Candidates = Literal["catalogue", "request"]
 BATCH = 1024  # users scored at once
 PAIRS = 65_536  # user-item pairs scored at once
+NO_REQUESTS = "--candidates request: a retrieval model chooses from the catalogue; leave the flag out"
+NAME_REQUESTS = (
+    "a ranking model chooses among the items of a request, and the log has no request ids: add 'request: {column: …}' "
+    "to dataset.yaml (or --request COLUMN), or choose from all items: --candidates catalogue"
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,20 @@ class TargetPolicy:
 
 def default_candidates(model: Recommender) -> Candidates:
     return "request" if isinstance(model, RankingModel) else "catalogue"
+
+
+def require_candidates(config: JobConfig, wanted: Candidates | None, log: str | None, request: str | None) -> None:
+    """Refuse, before a model or a log is read, candidates that this kind of model or the flags do not have.
+
+    Raises:
+        ConfigError: a retrieval model among a request's items, or a log file of requests that no flag names.
+
+    """
+    if model_class(config.model_name).task == "retrieval":
+        if wanted == "request":
+            raise ConfigError(NO_REQUESTS)
+    elif wanted != "catalogue" and log is not None and request is None:
+        raise ConfigError(NAME_REQUESTS)
 
 
 def target_policy(
@@ -67,16 +88,13 @@ def target_policy(
     """
     if isinstance(model, RetrievalModel):
         if candidates != "catalogue":
-            raise ConfigError("--candidates request: a retrieval model chooses from the catalogue; leave the flag out")
+            raise ConfigError(NO_REQUESTS)
         return TargetPolicy(_retrieval_probabilities(model, records, choice))
     assert isinstance(model, RankingModel)
     if candidates == "catalogue":
         return _ranking_over_catalogue(model, data, records, choice)
     if requests is None:
-        raise ConfigError(
-            "a ranking model chooses among the items of a request, and the log has no request ids: add 'request: "
-            "{column: …}' to dataset.yaml (or --request COLUMN), or choose from all items: --candidates catalogue"
-        )
+        raise ConfigError(NAME_REQUESTS)
     if np.bincount(requests).max() == 1:
         raise DataError(
             "every request has one row, so there is nothing to choose from; log all rows of a request, or choose from "

@@ -6,7 +6,7 @@ import argparse
 
 from tfrec.off_policy import LoggedActions, OffPolicyEvaluation, evaluate_actions, evaluate_slates
 from trainer.logged_policy.choice import Choice
-from trainer.logged_policy.table import LogTable, actions_of_table, slates_of_table
+from trainer.logged_policy.table import LogTable, actions_of_table, require_log, slates_of_table
 
 
 def judge(chosen: argparse.Namespace) -> tuple[str, str, OffPolicyEvaluation]:
@@ -39,11 +39,17 @@ def judge(chosen: argparse.Namespace) -> tuple[str, str, OffPolicyEvaluation]:
 
 
 def _job(chosen: argparse.Namespace) -> tuple[str, LoggedActions]:
+    from trainer.config import load_job_config
     from trainer.job import JobDirectory
     from trainer.logged_policy.job_log import actions_of_file, actions_of_split
+    from trainer.logged_policy.job_policy import require_candidates
     from trainer.model import load_model
 
-    model, data, config = load_model(JobDirectory(chosen.job_dir), chosen.dataset)
+    job = JobDirectory(chosen.job_dir)
+    require_candidates(load_job_config(job.config), chosen.candidates, chosen.log, chosen.request)
+    if chosen.log is not None:
+        require_log(chosen.log)
+    model, data, config = load_model(job, chosen.dataset)
     choice = Choice(1.0 if chosen.temperature is None else chosen.temperature, chosen.epsilon)
     policy = f"{config.model_name} of {chosen.job_dir}, {choice}"
     if chosen.log is None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Column, Table
 
+from tfrec.console import whole_table
 from tfrec.off_policy import Estimate, OffPolicyEvaluation
 
 
@@ -19,7 +19,7 @@ def print_evaluation(console: Console, title: str, found: OffPolicyEvaluation, u
 
     """
     console.print(f"{title}; {units}", soft_wrap=True)
-    table = Table(*(Column(name, no_wrap=True) for name in ("estimator", "value", "error", "95 % interval")))
+    table = whole_table("estimator", "value", "error", "95 % interval")
     table.add_row("(the log itself)", *_cells(found.logged_value))
     for estimate in found.estimates:
         table.add_row(estimate.estimator, *_cells(estimate))
@@ -27,7 +27,7 @@ def print_evaluation(console: Console, title: str, found: OffPolicyEvaluation, u
     for estimate in found.estimates:
         if not estimate.claims_interval:
             console.print(f"({estimate.estimator}: no interval claimed; {_why_not(estimate)})", soft_wrap=True)
-    weights = Table("weights", "mean: 1 if right", "p", "effective rows", "effective units", "largest", "zero")
+    weights = whole_table("weights", "mean: 1 if right", "p", "effective rows", "effective units", "largest", "zero")
     for name, check in found.weights.items():
         weights.add_row(
             name,

@@ -14,12 +14,22 @@ import pyarrow.parquet as pq
 
 from tfrec.errors import ConfigError, DataError, did_you_mean
 from tfrec.off_policy import LoggedActions, LoggedSlates
+from tfrec.off_policy.log import ROUNDING, row_name
 
 READERS: dict[str, Callable[[Path], pa.Table]] = {
     ".csv": pyarrow.csv.read_csv,
     ".jsonl": pyarrow.json.read_json,
     ".parquet": pq.read_table,
 }
+
+
+def require_log(path: str | Path) -> None:
+    """See that a log can be read, without reading it; raises as `LogTable`."""
+    suffix = Path(path).suffix
+    if suffix not in READERS:
+        raise ConfigError(f"--log {path}: unknown format {suffix!r}; allowed: {', '.join(READERS)}")
+    if not Path(path).is_file():
+        raise DataError(f"--log {path}: no such file")
 
 
 class LogTable:
@@ -33,12 +43,9 @@ class LogTable:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if self.path.suffix not in READERS:
-            raise ConfigError(f"--log {path}: unknown format {self.path.suffix!r}; allowed: {', '.join(READERS)}")
+        require_log(path)
         try:
             self._table = READERS[self.path.suffix](self.path)
-        except FileNotFoundError:
-            raise DataError(f"--log {path}: no such file") from None
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"--log {path}: cannot be read ({str(error).splitlines()[0]})") from None
         if not self._table.num_rows:
@@ -48,7 +55,7 @@ class LogTable:
         return int(self._table.num_rows)
 
     def numbers(self, column: str) -> np.ndarray:
-        """float64 [rows]"""
+        """float64 [rows]; raises DataError where a value is none, or not finite."""
         values = self._column(column)
         try:
             found: np.ndarray = pc.cast(values, pa.float64()).to_numpy()
@@ -56,7 +63,24 @@ class LogTable:
             raise DataError(
                 f"{self.path}: column {column!r} is not of numbers ({str(error).splitlines()[0]})"
             ) from None
+        self._require(column, found, np.isfinite(found), "finite numbers")
         return found
+
+    def probabilities(self, column: str, *, zero_is_allowed: bool = False) -> np.ndarray:
+        """`numbers` from 0 to 1; raises DataError where one is outside."""
+        found = self.numbers(column)
+        is_low = found < 0 if zero_is_allowed else found <= 0
+        allowed = "0 to 1" if zero_is_allowed else "above 0, up to 1"
+        self._require(column, found, ~is_low & (found <= 1 + ROUNDING), allowed)
+        return found
+
+    def _require(self, column: str, values: np.ndarray, is_right: np.ndarray, allowed: str) -> None:
+        if not is_right.all():
+            first, count = int(np.argmin(is_right)), int((~is_right).sum())
+            raise DataError(
+                f"{self.path}: column {column!r} is {values[first]:g} in {row_name(first)}, and {count:,} in all are "
+                f"wrong; allowed: {allowed}"
+            )
 
     def optional_numbers(self, column: str | None) -> np.ndarray | None:
         """`numbers`, or None for no column."""
@@ -82,7 +106,8 @@ class LogTable:
         if values.null_count:
             row = int(np.argmax(values.is_null().to_numpy()))
             raise DataError(
-                f"{self.path}: column {column!r} is empty in row {row} (of {values.null_count}); fill it in"
+                f"{self.path}: column {column!r} is empty in {row_name(row)}, in {values.null_count:,} rows in all; "
+                "fill it in"
             )
         return values
 
@@ -100,8 +125,8 @@ def actions_of_table(
     """Single actions, one per row of the table, from these columns."""
     return LoggedActions(
         table.numbers(reward),
-        table.numbers(propensity),
-        table.numbers(target_probability),
+        table.probabilities(propensity),
+        table.probabilities(target_probability, zero_is_allowed=True),
         table.labels(cluster),
         table.optional_numbers(predicted),
         table.optional_numbers(predicted_target),
@@ -136,27 +161,24 @@ def slates_of_table(
         twice = known[np.argwhere(shown > 1)[0][1]]
         raise DataError(f"{table.path}: a request has several rows at position {twice:g}; keep one")
 
-    def spread(column: str | None, past_the_end: float) -> np.ndarray | None:
-        if column is None:
-            return None
-        values = np.full(shape, past_the_end)
-        values[slate, place] = table.numbers(column)
-        return values
+    def spread(values: np.ndarray, past_the_end: float = 1.0) -> np.ndarray:
+        found = np.full(shape, past_the_end)
+        found[slate, place] = values
+        return found
+
+    def chances(column: str | None, *, zero_is_allowed: bool) -> np.ndarray | None:
+        return None if column is None else spread(table.probabilities(column, zero_is_allowed=zero_is_allowed))
 
     labels = table.labels(cluster)
     if labels is not None:
         by_row, labels = labels, np.zeros(shape[0], np.int64)
         labels[slate] = by_row
-    rewards, given, wanted = spread(reward, 0.0), spread(propensity, 1.0), spread(target_probability, 1.0)
-    assert rewards is not None
-    assert given is not None
-    assert wanted is not None
     return LoggedSlates(
-        rewards,
-        given,
-        wanted,
-        spread(position_propensity, 1.0),
-        spread(position_target_probability, 1.0),
+        spread(table.numbers(reward), 0.0),
+        spread(table.probabilities(propensity)),
+        spread(table.probabilities(target_probability, zero_is_allowed=True)),
+        chances(position_propensity, zero_is_allowed=False),
+        chances(position_target_probability, zero_is_allowed=True),
         is_shown=shown == 1,
         labels=labels,
     )

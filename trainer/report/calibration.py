@@ -22,7 +22,7 @@ def calibration_plot(results: JobResults) -> Plot | None:
             predicted = outcome.events[PREDICTION].astype(np.float64)
             predicted = 1 / (1 + np.exp(-predicted)) if results.is_binary else predicted
             x, y, low, high = reliability(predicted, outcome.events[LABEL].astype(np.float64), results.is_binary)
-            curves.append(Curve(name or results.name, x, y, low, high, colour, has_dots=True))
+            curves.append(Curve(results.label(name), x, y, low, high, colour, has_dots=True))
     if not curves:
         return None
     ends = np.array([min(curve.x.min() for curve in curves), max(curve.x.max() for curve in curves)])

@@ -123,7 +123,8 @@ def compare_jobs(paths: Sequence[str | Path], *, metric: str | None = None, agai
 def _contenders(results: Sequence[JobResults]) -> tuple[Contender, ...]:
     groups: dict[str, list[JobResults]] = {}
     for one in results:
-        key = one.config.model_copy(update={"seed": 0}).model_dump_json(serialize_as_any=True)
+        evaluation = one.config.evaluation.model_copy(update={"baselines_from": None})
+        key = one.config.model_copy(update={"seed": 0, "evaluation": evaluation}).model_dump_json(serialize_as_any=True)
         runs = groups.setdefault(key, [])
         if twin := next((other for other in runs if other.config.seed == one.config.seed), None):
             raise ConfigError(

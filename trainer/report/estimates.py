@@ -8,7 +8,7 @@ import numpy as np
 
 from tfrec.certainty import bootstrap_mean, paired_comparison
 from trainer.evaluation.direction import LOWER_IS_BETTER
-from trainer.report.names import interval, metric_name, number, p_value
+from trainer.report.names import interval, metric_name, number, p_value, signed
 from trainer.report.per_user import PerUser, common, is_per_user
 from trainer.report.results import MAIN_SET, JobResults
 
@@ -114,13 +114,13 @@ def verdict(results: JobResults, metric: str) -> Verdict:
     baseline = results.best_baseline(MAIN_SET, metric)
     if baseline is None:
         return Verdict("open", "no baseline was evaluated beside it")
-    ours, theirs = results.outcome(MAIN_SET), results.outcome(MAIN_SET, baseline)
+    ours, theirs, label = results.outcome(MAIN_SET), results.outcome(MAIN_SET, baseline), results.label(baseline)
     if ours is None or theirs is None:
         return _untested(results, metric, baseline, "the predictions of one of them were not kept")
     found = difference(ours.per_user(metric), theirs.per_user(metric), metric)
     if found is None:
         return _untested(results, metric, baseline, "fewer than two users have both")
-    return _words(found, baseline, metric)
+    return _words(found, label, metric)
 
 
 def _words(found: Difference, baseline: str, metric: str) -> Verdict:
@@ -133,18 +133,18 @@ def _words(found: Difference, baseline: str, metric: str) -> Verdict:
     if found.p_value < SIGNIFICANCE and found.mean < 0:
         by = f"by {number(-found.mean)} {interval(-found.high, -found.low)}, {p_value(found.p_value)}"
         return Verdict("worse", f"worse than {baseline} {by}, in {what}")
-    by = f"{found.mean:+.4f} {interval(found.low, found.high)}, {p_value(found.p_value)}"
+    by = f"{signed(found.mean)} {interval(found.low, found.high)}, {p_value(found.p_value)}"
     return Verdict("open", f"no better than {baseline} as far as {found.users:,} users can tell: {by}, in {what}")
 
 
 def _untested(results: JobResults, metric: str, baseline: str, why: str) -> Verdict:
     ours, theirs = results.value(MAIN_SET, metric), results.value(MAIN_SET, metric, baseline)
     if ours is None or theirs is None or not np.isfinite([ours, theirs]).all():
-        return Verdict("open", f"{metric_name(metric)} is not known of both the model and {baseline}")
+        return Verdict("open", f"{metric_name(metric)} is not known of both the model and {results.label(baseline)}")
     gain = theirs - ours if metric in LOWER_IS_BETTER else ours - theirs
     word = "above" if gain > 0 else "below" if gain < 0 else "equal to"
     by = f"by {number(abs(gain))} " if gain else ""
-    return Verdict("open", f"{word} {baseline} {by}in {metric_name(metric)}, untested: {why}")
+    return Verdict("open", f"{word} {results.label(baseline)} {by}in {metric_name(metric)}, untested: {why}")
 
 
 def _judged(found: Estimate) -> Estimate:

@@ -87,7 +87,7 @@ def beyond_accuracy(results: JobResults) -> tuple[list[str], list[tuple[str, lis
         for metric in names
         if metric.partition("_at_")[0] not in _ACCURACY
     ]
-    return [name or results.name for name in models], rows
+    return [results.label(name) for name in models], rows
 
 
 def _day(ms: int | None) -> str:

@@ -52,6 +52,12 @@ def number(value: float | None, digits: int = 4) -> str:
     return text.removeprefix("-") if not float(text) else text  # no "-0.000"
 
 
+def signed(value: float, digits: int = 4) -> str:
+    """`+0.1234`, for differences; `0.0000` where nothing of it is seen."""
+    text = number(value, digits)
+    return f"+{text}" if value > 0 and text.strip("0.,") else text
+
+
 def interval(low: float | None, high: float | None, digits: int = 4) -> str:
     """`[0.1200, 0.1300]`, or nothing."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):

@@ -23,7 +23,7 @@ def shown_models(results: JobResults) -> list[tuple[str, ListOutcome, int]]:
     names: list[str | None] = [None, *results.baselines]
     outcomes = [(name, results.outcome(MAIN_SET, name)) for name in names]
     return [
-        (name or results.name, outcome, colour)
+        (results.label(name), outcome, colour)
         for colour, (name, outcome) in enumerate(outcomes)
         if isinstance(outcome, ListOutcome) and len(outcome.lists)
     ]

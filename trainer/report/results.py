@@ -16,6 +16,7 @@ from tfrec.models.base import Task
 from tfrec.models.registry import model_class
 from trainer.config import load_job_config
 from trainer.data import JobData
+from trainer.evaluation.baseline_names import baseline_label
 from trainer.evaluation.direction import LOWER_IS_BETTER
 from trainer.evaluation.predictions import read_lists
 from trainer.job import JobDirectory
@@ -53,6 +54,10 @@ class JobResults:
     @property
     def name(self) -> str:
         return self.config.model_name
+
+    def label(self, baseline: str | None) -> str:
+        """What the page calls a baseline; None for the model."""
+        return self.name if baseline is None else baseline_label(baseline, self.name)
 
     @property
     def task(self) -> Task:

@@ -102,7 +102,7 @@ def main_table(results: JobResults) -> ModelTable:
     names: list[str | None] = [None, *results.baselines]
     rows = tuple(
         ModelRow(
-            name or results.name,
+            results.label(name),
             colour,
             tuple(model_estimate(results, MAIN_SET, metric, name) for metric in metrics),
         )

@@ -95,7 +95,13 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"number": names.number, "metric": metric_filter, "p": names.p_value, "set": names.set_name}
+    found.filters |= {
+        "number": names.number,
+        "metric": metric_filter,
+        "p": names.p_value,
+        "signed": names.signed,
+        "set": names.set_name,
+    }
     found.globals |= {"interval": names.interval, "SERIES": SERIES, "LOWER_IS_BETTER": LOWER_IS_BETTER}
     return found
 

@@ -13,8 +13,8 @@ import yaml
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 from rich.console import Console
-from rich.table import Table
 
+from tfrec.console import whole_table
 from trainer.config import resolve_config
 from trainer.search.plan import SearchPlan
 from trainer.search.study import REASON, completed, counted, directory_of
@@ -68,7 +68,7 @@ def importance(study: optuna.Study) -> dict[str, float]:
 def print_study(console: Console, study: optuna.Study, plan: SearchPlan) -> None:
     """The best trials, and which parameters mattered."""
     best = completed(study)
-    table = Table("trial", f"validation {plan.monitor}", *(key.rpartition(".")[2] for key in plan.space))
+    table = whole_table("trial", f"validation {plan.monitor}", *(key.rpartition(".")[2] for key in plan.space))
     for trial in best[:SHOWN]:
         table.add_row(directory_of(trial), f"{trial.value:.4f}", *(_shown(trial, key) for key in plan.space))
     states = [trial.state.name.lower() for trial in counted(study)]

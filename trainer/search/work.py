@@ -16,6 +16,7 @@ import tensorflow as tf
 from optuna.trial import Trial, TrialState
 from rich.console import Console
 
+from tfrec.console import people_console
 from tfrec.errors import ConfigError, Stopped, TfrecError
 from trainer.job import JobDirectory
 from trainer.run import run_job
@@ -170,7 +171,7 @@ def _work_apart(plan: SearchPlan, trials: int, deadline: float | None, asking: A
     end_with_parent()
     try:
         with stopped_by_signals():
-            work(plan, trials, deadline, asking, Console(stderr=True))
+            work(plan, trials, deadline, asking, people_console())
     except TfrecError as error:
         errors.put(str(error))
     except Stopped as stopped:

@@ -13,6 +13,8 @@ from trainer.training.optimizer import make_optimizer
 WIDE_DEEP = (
     "model.features=[item_id, genres, history]",
     "model.embedding_dim=8",
+    "model.embedding_stddev=0.05",
+    "model.kernel_l2=0.003",
     "model.input_dropout=0.1",
     "model.dropout=0.3",
     "train.wide_optimizer={name: ftrl, learning_rate: 1}",

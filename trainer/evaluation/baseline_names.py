@@ -1,0 +1,12 @@
+"""What a baseline is called beside a model that may be of the same name."""
+
+from __future__ import annotations
+
+from tfrec.models.registry import model_class
+
+
+def baseline_label(baseline: str, model: str) -> str:
+    """`ease (tuned)` beside a job of `ease`, whose settings are the job's own; else the baseline's name."""
+    if baseline != model:
+        return baseline
+    return f"{baseline} (tuned)" if model_class(baseline).search_space else f"{baseline} (baseline)"
