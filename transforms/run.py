@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
-import signal
-from types import FrameType
 
 from tfrec.command_line import ArgumentParser, leave, run_command
-from tfrec.errors import Stopped
+from transforms.stop import stop_on_signals
 
 EXAMPLE = """\
 example: python -m transforms.run --config ml-100k --input-dir LOGS --output DATASET
@@ -38,17 +36,13 @@ def main(arguments: list[str]) -> None:
     # Beam warns on import about a Google client library that is only needed on Google's cloud.
     logging.getLogger().addFilter(lambda record: "apitools not found" not in record.getMessage())
     logging.getLogger("apache_beam.runners").setLevel(logging.CRITICAL)  # what a step raises is raised here too
-    signal.signal(signal.SIGTERM, _stop)  # clean up, as for ^C
+    stop_on_signals()
     from transforms.dataset import write_dataset
     from transforms.dataset_config import load_dataset_config
 
     gc.freeze()  # a million objects of TensorFlow and Beam that stay: the collector need not walk them again and again
     config = load_dataset_config(flags.config, tuple(flags.set))
     write_dataset(config, flags.input_dir, flags.output, beam_arguments, base=flags.base, print_manifest=flags.json)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped(number, "stopped; nothing is left of this run")
 
 
 if __name__ == "__main__":
