@@ -4,9 +4,17 @@ import pytest
 
 pytest.register_assert_rewrite("tests.contracts")
 
+from tests.evaluating_process import EvaluatingProcess  # noqa: E402
 from tests.trainer.planted_world import World, shared_root  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
     return World(shared_root(tmp_path_factory))
+
+
+@pytest.fixture(scope="session")
+def evaluated_apart():
+    process = EvaluatingProcess()
+    yield process
+    process.end()
