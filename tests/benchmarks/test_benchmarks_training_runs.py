@@ -67,7 +67,7 @@ def test_without_a_gpu_it_says_so_in_one_line():
 @pytest.mark.slow
 def test_the_comparisons_without_other_data_run_for_our_side(tmp_path):
     done = run("benchmarks.training_speed", "--work-dir", tmp_path, "--what", "criteo,input", "--peers", "",
-               "--repeat", 1, "--criteo-rows", 20_000, "--input-rows", 5_000)  # fmt: skip
+               "--repeat", 1, "--criteo-rows", 5_000, "--input-rows", 5_000)  # fmt: skip
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ours") or "rows a record" in line]
     assert len(rows) == 5
     for line in rows:

@@ -407,8 +407,7 @@ EVERYTHING = (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["threads", "processes"])
-@pytest.mark.parametrize("partition_bytes", [5_000, 64 << 20])
+@pytest.mark.parametrize(("mode", "partition_bytes"), [("threads", 5_000), ("threads", 64 << 20), ("processes", 5_000)])
 def test_workers_and_groups_of_users_change_no_byte_of_the_records(mode, partition_bytes, tmp_path):
     found = []
     for name, size in (("one", 64 << 20), (mode, partition_bytes)):
