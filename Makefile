@@ -28,7 +28,7 @@ demo: $(STAMP)  ## the whole way: log to recommendations; DATASET=ml-100k|ml-1m|
 	@$(BIN)/python -m examples.demo --dataset $(DATASET) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) --seed $(SEED) --runs $(RUNS)
 
 test: $(STAMP)  ## all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 quick: $(STAMP)  ## the tests that take seconds
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
