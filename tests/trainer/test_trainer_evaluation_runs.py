@@ -228,6 +228,16 @@ def test_baselines_are_tuned_on_validation_alone_and_beat_their_default_settings
         assert baselines.tune(name, data, config) == choice
 
 
+@pytest.mark.parametrize(("num_items", "expected"), [(3000, 20), (6694, 10), (10_000, 3), (100_000, 3)])
+def test_a_baseline_whose_fit_takes_long_is_tried_with_fewer_settings(world, monkeypatch, num_items, expected):
+    """3e12 operations in all, num_items³ a fit, three settings at least."""
+    data = world.data()
+    monkeypatch.setattr(type(data.catalogue), "size", num_items)
+    assert baselines.settings_to_try("ease", data, EvaluationConfig()) == expected
+    assert baselines.settings_to_try("ease", data, EvaluationConfig(baseline_trials=2)) == 2
+    assert baselines.settings_to_try("item_knn", data, EvaluationConfig()) == 20
+
+
 def test_settings_that_were_chosen_before_are_used_again_for_the_same_dataset_and_protocol(
     world, job, tmp_path, monkeypatch
 ):

@@ -122,6 +122,11 @@ class RankingModel(Recommender):
 class FittedModel(abc.ABC):
     """A model that is counted or solved in one go."""
 
+    @classmethod
+    def fit_flops(cls, num_items: int) -> float:
+        """Floating-point operations of a `fit` that the catalogue decides, about; 0 where the log does."""
+        return 0.0
+
     @abc.abstractmethod
     def fit(self, inputs: ModelInputs) -> None:
         """Learn from `inputs.train`."""

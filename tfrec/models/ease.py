@@ -65,6 +65,10 @@ class EASE(ItemToItem):
             self._weights.assign_rows(rows, weights[rows])
 
     @classmethod
+    def fit_flops(cls, num_items: int) -> float:
+        return float(num_items) ** 3  # a third of it the Cholesky factor, two thirds the inverse from it
+
+    @classmethod
     def table_shapes(
         cls, config: EASEConfig, schema: Schema, num_ids: Mapping[str, int], num_items: int
     ) -> list[TableShape]:

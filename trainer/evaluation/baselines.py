@@ -20,6 +20,8 @@ from trainer.evaluation.lists import ranked_chunks
 from trainer.evaluation.query_sets import QuerySet, sample_users, validation_set
 from trainer.search.space import Dimension, read_space
 
+TUNING_FLOPS = 3e12  # of all settings of a baseline: a minute or two of a core
+FEWEST_SETTINGS = 3
 SHARE_OF_MEMORY = 0.5  # that a baseline's tables may take
 
 
@@ -39,9 +41,17 @@ def fitted_baseline(
     return _fitted(name, choice.overrides, data), choice
 
 
-def settings_to_try(name: str, config: EvaluationConfig) -> int:
-    """How many settings `tune` compares where there is something to compare them by; 1 where nothing can be chosen."""
-    return config.baseline_trials if model_class(name).search_space else 1
+def settings_to_try(name: str, data: JobData, config: EvaluationConfig) -> int:
+    """How many settings `tune` compares where there is something to compare them by; 1 where nothing can be chosen.
+
+    Fewer than asked for where a fit takes long, so that a baseline costs minutes at most.
+    """
+    build = model_class(name)
+    if not build.search_space:
+        return 1
+    flops = build.fit_flops(data.catalogue.size) if issubclass(build, FittedModel) else 0.0
+    affordable = int(TUNING_FLOPS / flops) if flops else config.baseline_trials
+    return min(config.baseline_trials, max(affordable, FEWEST_SETTINGS))
 
 
 def tune(name: str, data: JobData, config: EvaluationConfig) -> Choice:
@@ -55,15 +65,16 @@ def tune(name: str, data: JobData, config: EvaluationConfig) -> Choice:
     if not space or not len(queries.users):
         return Choice((), None, 0)
     queries_set = QuerySet(found.name, found.meaning, queries)
+    trials = settings_to_try(name, data, config)
     tried: list[tuple[tuple[str, ...], float]] = [((), _ndcg(_fitted(name, (), data), queries_set, config))]
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=1, n_startup_trials=max(config.baseline_trials // 2, 1)),
+        sampler=optuna.samplers.TPESampler(seed=1, n_startup_trials=max(trials // 2, 1)),
     )
     distributions = {key: dimension.distribution for key, dimension in space.items()}
     study.enqueue_trial(_beside_the_default(name, space))
-    while len(tried) < config.baseline_trials:
+    while len(tried) < trials:
         trial = study.ask(distributions)
         overrides = tuple(space[key].override(parameter) for key, parameter in trial.params.items())
         value = _ndcg(_fitted(name, overrides, data), queries_set, config)

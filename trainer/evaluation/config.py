@@ -57,7 +57,9 @@ class EvaluationConfig(Config):
     baselines: tuple[str, ...] = Field(
         ("popularity", "item_knn", "ease"), description="retrieval models that answer the same queries"
     )
-    baseline_trials: int = Field(20, ge=1, description="settings of each baseline that are tried on validation")
+    baseline_trials: int = Field(
+        20, ge=1, description="settings of each baseline that are tried on validation; fewer where a fit takes long"
+    )
     baselines_from: str | None = Field(
         None, description="a job on the same dataset and protocol, whose baselines' settings are taken over"
     )

@@ -60,7 +60,7 @@ def evaluate_retrieval_job(
     model.refresh()
     result = run.answers(model, None)
     store = store or open_choices(None, None, data.dataset, config)
-    _announce(config, store, say)
+    _announce(data, config, store, say)
     started = time.perf_counter()
     for name in config.baselines:
         try:
@@ -78,9 +78,9 @@ def evaluate_retrieval_job(
     return {**result, "protocol": protocol}
 
 
-def _announce(config: EvaluationConfig, store: ChoiceStore, say: Callable[[str], None]) -> None:
+def _announce(data: JobData, config: EvaluationConfig, store: ChoiceStore, say: Callable[[str], None]) -> None:
     """Tuning may take longer than the training, so people hear of it before."""
-    wanted = {name: settings_to_try(name, config) for name in config.baselines if store.get(name) is None}
+    wanted = {name: settings_to_try(name, data, config) for name in config.baselines if store.get(name) is None}
     tuned = {name: count for name, count in wanted.items() if count > 1}
     if tuned:
         names = ", ".join(f"{name} ({count} settings)" for name, count in tuned.items())
