@@ -9,7 +9,6 @@ import json
 import os
 import random
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -136,16 +135,20 @@ def test_a_disk_that_fills_up_at_any_stage_leaves_the_old_dataset_and_nothing_el
     assert fingerprint_if_whole(shop.output) not in (old, None)
 
 
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 def limited(shop: Workshop, size: int) -> subprocess.CompletedProcess:
-    """Run with files of at most `size` bytes; Python ignores SIGXFSZ, so writing more is an OSError (EFBIG)."""
-    return subprocess.run(
-        command(shop),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
-        check=False,
-    )
+    """Run with files of at most `size` bytes; Python ignores SIGXFSZ, so writing more is an OSError (EFBIG).
+
+    A process of its own sets the limit: Python between fork and exec can wait for ever for what threads here hold.
+    """
+    arguments = [sys.executable, "-c", LIMITED, str(size), *command(shop)]
+    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 # 3000 rows: exchange file, then ordered events, then the saved transform do not fit.
