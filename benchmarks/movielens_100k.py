@@ -83,7 +83,8 @@ def train(
     experiment: Experiment, dataset: Path, scratch: Path, seed: int, shorter: tuple[str, ...]
 ) -> dict[str, float]:
     job = scratch / f"{experiment.title}-{seed}-{time.monotonic_ns()}".replace(" ", "_")
-    settings = [part for setting in (*experiment.settings, *shorter) for part in ("--set", setting)]
+    wanted = ("evaluation.baselines=[popularity]", *experiment.settings, *shorter)  # the table has rows of its own
+    settings = [part for setting in wanted for part in ("--set", setting)]
     output = run("trainer.task", "--dataset", str(dataset), "--model", experiment.model, "--job-dir", str(job),
                  "--seed", str(seed), "--no-export", "--json", *settings)  # fmt: skip
     metrics: dict[str, float] = json.loads(output)
