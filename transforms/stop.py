@@ -30,7 +30,7 @@ def stop_on_signals(grace_seconds: float = GRACE_SECONDS) -> None:
         late.start()
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        raise Stopped(number, "stopped; nothing is left of this run")
+        raise Stopped(number)
 
     signal.signal(signal.SIGTERM, stop)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
