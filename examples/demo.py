@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 CONSOLE = Console(stderr=True, highlight=False)
 # A user of each log whose recommendations are shown.
@@ -134,7 +135,7 @@ def module(name: str, *arguments: str) -> list[str]:
 
 
 def echo(command: list[str], suffix: str = "") -> None:
-    CONSOLE.print(f"\n[bold cyan]$[/] python {shlex.join(command[1:])} {suffix}", soft_wrap=True)
+    CONSOLE.print(f"\n[bold cyan]$[/] python {escape(shlex.join(command[1:]))} {suffix}", soft_wrap=True)
 
 
 def free_port() -> int:
