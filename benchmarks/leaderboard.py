@@ -31,6 +31,7 @@ def main() -> None:
     flags.add_argument("--peers", help="some of the other libraries' models, or none: '' (default: all)")
     flags.add_argument("--seeds", type=int, help="instead of the size's")
     flags.add_argument("--trials", type=int, help="instead of the size's; 0 takes the settings of tuned.yaml")
+    flags.add_argument("--minutes", type=float, help="of CPU for the trials of one model, instead of the size's")
     flags.add_argument("--threads", type=int, default=1, help="of each side")
     chosen = flags.parse_args()
 
@@ -40,7 +41,8 @@ def main() -> None:
     from benchmarks.quality.protocol import protocol, versions
     from benchmarks.quality.tables import tables
 
-    changed = {name: getattr(chosen, name) for name in ("seeds", "trials") if getattr(chosen, name) is not None}
+    given = {name: getattr(chosen, name) for name in ("seeds", "trials", "minutes")}
+    changed = {name: value for name, value in given.items() if value is not None}
     size = dataclasses.replace(SIZES[chosen.size], **changed)
     datasets = [DATASETS[name] for name in _picked(flags, "--datasets", chosen.datasets, DATASETS, size.datasets)]
     ours, others = our_models(), peers()

@@ -72,6 +72,11 @@ class Finished:
         return float(self.about["metrics"]["validation"]["ndcg_at_10" if self.is_retrieval else "auc"])
 
     @property
+    def cpu_seconds(self) -> float:
+        """Of the whole process."""
+        return float(self.about["cpu_seconds"])
+
+    @property
     def is_retrieval(self) -> bool:
         return self.cell.entrant.task == "retrieval"
 

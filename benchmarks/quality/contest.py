@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,17 +25,19 @@ class Size:
         datasets: their names.
         seeds: runs of the chosen settings, for models that have a seed.
         trials: settings of each model that are tried; 0 takes those of tuned.yaml, else the library's own.
+        minutes: of CPU; a model whose trials took as many tries no further setting.
 
     """
 
     datasets: tuple[str, ...]
     seeds: int
     trials: int
+    minutes: float = math.inf
 
 
 SIZES = {
     "ten-minutes": Size(("ml-100k", "ml-100k-clicks"), 1, 0),
-    "nightly": Size(("ml-100k", "ml-1m", "movietweetings", "ml-100k-clicks"), 3, 8),
+    "nightly": Size(("ml-100k", "ml-1m", "movietweetings", "ml-100k-clicks"), 3, 8, minutes=10),
 }
 
 
@@ -87,8 +90,11 @@ def compete(data: DataSet, entrants: Collection[Entrant], arena: Arena, size: Si
 
 def _enter(entrant: Entrant, data: DataSet, arena: Arena, size: Size) -> Entry:
     trials = entrant.trials(size.trials) if size.trials else [tuned(data, entrant)]
-    tried, failure = [], FailedError("no trial")
+    tried: list[Finished] = []
+    failure = FailedError("no trial")
     for settings in trials:
+        if sum(found.cpu_seconds for found in tried) >= 60 * size.minutes:
+            break
         try:
             tried.append(finished(Cell(entrant, data, settings, FIRST_SEED), arena))
         except FailedError as error:  # a setting may be impossible; all of them are a failure of the model

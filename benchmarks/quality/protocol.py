@@ -35,7 +35,7 @@ def protocol(size: Size, command: str) -> str:
     """Command, date, machine, budget and rules."""
     budget = (
         f"{size.trials} settings of each model are tried on validation with seed 1 (the defaults, then random draws; "
-        "fewer where there are no more)"
+        f"fewer where there are no more, or where they took {size.minutes:g} minutes of CPU)"
         if size.trials
         else "settings of benchmarks/quality/tuned.yaml, which an earlier search chose on validation; else the defaults"
     )

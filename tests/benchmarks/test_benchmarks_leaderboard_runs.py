@@ -58,6 +58,14 @@ def test_a_library_that_cannot_be_installed_is_named_in_the_table(tmp_path):
     assert rows_of(text, "a generated log: not measured")[peer.title][0].startswith(f"environment {peer.environment}: ")
 
 
+def test_a_model_that_took_its_minutes_tries_no_further_setting(tmp_path):
+    arena, data = Arena(None, tmp_path), DATASETS["generated"]
+    ease = next(one for one in our_models() if one.name == "ease")
+    [entry] = compete(data, [ease], arena, Size(("generated",), 1, trials=5, minutes=0.01)).entries
+    assert entry.tried == 1  # its first trial takes longer than that
+    assert entry.settings == {}
+
+
 def test_a_cell_is_another_one_with_other_settings_or_another_seed(tmp_path):
     arena, data = Arena(None, tmp_path), DATASETS["generated"]
     popularity = next(one for one in our_models() if one.name == "popularity")
