@@ -37,7 +37,7 @@ class Size:
 
 SIZES = {
     "ten-minutes": Size(("ml-100k", "ml-100k-clicks"), 1, 0),
-    "nightly": Size(("ml-100k", "ml-1m", "movietweetings", "ml-100k-clicks"), 3, 8, minutes=5),
+    "nightly": Size(("ml-100k", "ml-1m", "movietweetings", "ml-100k-clicks"), 3, 8, minutes=3),
 }
 
 
