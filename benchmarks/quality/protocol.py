@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import platform
 from collections.abc import Collection
@@ -33,9 +34,10 @@ adjusted for all rows (Westfall & Young). For AUC and log loss, users are drawn 
 
 def protocol(size: Size, command: str) -> str:
     """Command, date, machine, budget and rules."""
+    bound = f", or where they took {size.minutes:g} minutes of CPU" if math.isfinite(size.minutes) else ""
     budget = (
         f"{size.trials} settings of each model are tried on validation with seed 1 (the defaults, then random draws; "
-        f"fewer where there are no more, or where they took {size.minutes:g} minutes of CPU)"
+        f"fewer where there are no more{bound})"
         if size.trials
         else "settings of benchmarks/quality/tuned.yaml, which an earlier search chose on validation; else the defaults"
     )
