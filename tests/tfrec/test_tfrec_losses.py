@@ -307,6 +307,18 @@ def test_a_user_who_knows_every_candidate_loses_nothing_and_moves_nothing():
     assert all(not g.numpy().any() for g in tape.gradient(loss, [query, positive, candidates]))
 
 
+def test_the_catalogue_softmax_of_one_item_is_0_of_ties_log_n_and_of_huge_logits_their_distance():
+    assert float(catalogue_softmax(tf.ones([2, 3]), tf.ones([1, 3]), tf.constant([0, 0]))) == 0.0
+    ties = float(catalogue_softmax(tf.ones([2, 3]), tf.ones([9, 3]), tf.constant([4, 0])))
+    assert ties == pytest.approx(math.log(9), rel=1e-6)
+    query, items = tf.constant([[1e18, 0.0]]), tf.constant([[1.0, 0.0], [-1.0, 0.0], [0.5, 0.0]])
+    with tf.GradientTape() as tape:
+        tape.watch([query, items])
+        loss = catalogue_softmax(query, items, tf.constant([1]))
+    assert float(loss) == pytest.approx(2e18, rel=1e-5)
+    assert all(np.isfinite(tf.convert_to_tensor(g)).all() for g in tape.gradient(loss, [query, items]))
+
+
 @pytest.mark.parametrize("slots", [8, 1 << 20])  # ids that share a slot, and ids that do not
 def test_known_positives_are_found_among_candidates_of_a_huge_catalogue(monkeypatch, slots):
     monkeypatch.setattr(exclusions, "DIRECT_SLOTS", slots)

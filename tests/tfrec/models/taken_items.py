@@ -11,21 +11,39 @@ FIRST_ID = 2  # 0 is padding, 1 what no vocabulary has
 UNKNOWN = 1
 
 
-def inputs_of(taken, num_items, history=None):
-    """`taken`: item indices of each user, oldest first; `history`: length of the sequence feature, None for none."""
+def inputs_of(taken, num_items, history=None, *, ratings=None, times_ms=None):
+    """`taken`: item indices of each user, oldest first; `history`: length of the sequence feature, None for none;
+    `ratings` and `times_ms`: of each user's events, in the same order, None for none.
+    """
     features = {
         "user_id": {"role": "user", "kind": "categorical", "id": True},
         "item_id": {"role": "item", "kind": "categorical", "id": True},
     }
     if history is not None:
         features["history"] = {"role": "user", "kind": "sequence", "length": history}
-    schema = Schema.model_validate({"name": "taken", "features": features, "split": {"strategy": "random"}})
+    content = {"name": "taken", "features": features, "split": {"strategy": "random"}}
+    if ratings is not None:
+        content["label"] = {"column": "rating"}
+    if times_ms is not None:
+        content["timestamp"] = {"column": "time", "unit": "ms"}
+    schema = Schema.model_validate(content)
     splits = np.cumsum([0, *map(len, taken)]).astype(np.int64)
-    items = np.array([item for row in taken for item in row], np.int64)
+    items = flat(taken, np.int64)
+    train = Interactions(
+        splits,
+        items,
+        num_items,
+        labels=None if ratings is None else flat(ratings, np.float32),
+        times_ms=None if times_ms is None else flat(times_ms, np.int64),
+    )
     ids = np.array([b"%d" % item for item in range(num_items)], object)
     num_ids = {"user_id": FIRST_ID + len(taken), "item_id": FIRST_ID + num_items, "history": FIRST_ID + num_items}
     catalogue = Catalogue(ids, {"item_id": np.arange(num_items) + FIRST_ID}, {})
-    return ModelInputs(schema, num_ids, catalogue, Interactions(splits, items, num_items))
+    return ModelInputs(schema, num_ids, catalogue, train)
+
+
+def flat(rows, dtype):
+    return np.array([value for row in rows for value in row], dtype)
 
 
 def request(users, histories=None):
