@@ -15,15 +15,16 @@ import numpy as np
 
 from serving import tensors
 from serving.connection import Connection
-from serving.results import ScoredItems
+from serving.results import Reason, ScoredItems
 from serving.signature_inputs import PADDING, SignatureInputs, padded_rows
 from serving.tensors import Array
 from tfrec.errors import ConfigError
 
-RECOMMEND, RANK, ITEMS = "recommend", "rank", "items"
+RECOMMEND, RANK, ITEMS, EXPLAIN = "recommend", "rank", "items", "explain"
 _CONTROLS = {
     RECOMMEND: frozenset({"k", "exclude_ids", "allow_ids", "exclude_seen"}),
     RANK: frozenset({"candidate_ids"}),
+    EXPLAIN: frozenset({"candidate_ids"}),
 }
 _ITEM_IDS = "item_ids"
 _TITLE = "title"
@@ -54,8 +55,8 @@ class Client(Connection):
         """Return up to `k` items for `user`, best first.
 
         Items of `exclude` are left out, and with a non-empty `allow` all but those of it; `exclude_seen`
-        leaves out the items of the user's known history. `features` stand in for what the model knows of the
-        user.
+        leaves out the items of the user's known history, and of one that is given. `features` stand in for
+        what the model knows of the user.
         """
         controls = _recommend_controls(k, [list(exclude)], [list(allow)], exclude_seen)
         return self._score(model, RECOMMEND, [user], controls, features, is_single=True)[0]
@@ -92,6 +93,21 @@ class Client(Connection):
         controls = {"candidate_ids": padded_rows([candidates])}
         return self._score(model, RANK, [user], controls, features, is_single=True)[0]
 
+    def explain(self, model: str, user: Id, ids: Sequence[Id], **features: Any) -> list[tuple[Reason, ...]]:
+        """Return why the model recommends each of the items `ids` to `user`, the weightiest reason first.
+
+        `features` as for `recommend`: what they say of the user counts instead of what the model knows.
+        """
+        if not ids:
+            return []
+        controls = {"candidate_ids": padded_rows([ids])}
+        response = self._ask(model, EXPLAIN, [str(user)], controls, features, is_single=True)
+        labels, weights = (tensors.decode(response.outputs[name])[0] for name in ("reasons", "weights"))
+        return [
+            tuple(Reason(label.decode(), float(weight)) for label, weight in zip(*of_item, strict=True) if label != b"")
+            for of_item in zip(labels[: len(ids)], weights[: len(ids)], strict=True)
+        ]
+
     def items(self, model: str, ids: Sequence[Id]) -> list[dict[str, Any]]:
         """Return the display features, such as `title`, that the model holds of each item."""
         tensor = tensors.encode(np.array([str(item_id) for item_id in ids], dtype=object))
@@ -116,18 +132,29 @@ class Client(Connection):
         is_single: bool,
     ) -> list[ScoredItems]:
         names = [str(user) for user in users]
-
-        def make_inputs(definition: Any) -> dict[str, Any]:
-            inputs = SignatureInputs(f"{signature} of model {model!r}", definition, _CONTROLS[signature])
-            return inputs.make(names, controls, features, is_single=is_single)
-
-        response = self.predict(model, signature, make_inputs)
+        response = self._ask(model, signature, names, controls, features, is_single=is_single)
         ids, scores = (tensors.decode(response.outputs[name]) for name in ("ids", "scores"))
         version = response.model_spec.version.value
         return [
             _scored_items(name, row_ids, row_scores, model, version)
             for name, row_ids, row_scores in zip(names, ids, scores, strict=True)
         ]
+
+    def _ask(
+        self,
+        model: str,
+        signature: str,
+        users: Sequence[str],
+        controls: Mapping[str, Array | None],
+        features: Mapping[str, Any],
+        *,
+        is_single: bool,
+    ) -> Any:
+        def make_inputs(definition: Any) -> dict[str, Any]:
+            inputs = SignatureInputs(f"{signature} of model {model!r}", definition, _CONTROLS[signature])
+            return inputs.make(users, controls, features, is_single=is_single)
+
+        return self.predict(model, signature, make_inputs)
 
 
 def _recommend_controls(

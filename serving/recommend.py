@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -14,16 +14,20 @@ from rich.text import Text
 
 from serving.client import Client
 from serving.errors import ServingError
-from serving.results import ScoredItems
+from serving.results import Reason, ScoredItems
 from tfrec.command_line import ArgumentParser, at_least
 from tfrec.errors import ConfigError, TfrecError
 
 _EXAMPLE = """\
 example: python -m serving.recommend --server localhost:8500 --model two_tower --user 42 --k 10
          python -m serving.recommend --server localhost:8500 --model two_tower --ranker deepfm --user 42
+         python -m serving.recommend --server localhost:8500 --model two_tower --user 42 --why
 
 Prints the items that the model recommends to the user, best first.
 """
+SHOWN_REASONS = 3  # of each item in the table; JSON has all
+
+Why = list[tuple[Reason, ...]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,11 +57,14 @@ def _recommend(flags: argparse.Namespace) -> None:
         )
         if flags.ranker and items.ids:
             items = client.rank(flags.ranker, flags.user, items.ids, **features).first(flags.k)
-        titles = client.titles(flags.model, items.ids)
+        why = client.explain(flags.model, flags.user, items.ids, **features) if flags.why else None
+        of_reasons = [reason.item_id for reasons in why or [] for reason in reasons if reason.item_id is not None]
+        asked = list(dict.fromkeys([*items.ids, *of_reasons]))
+        titles = dict(zip(asked, client.titles(flags.model, asked), strict=True))
     if flags.json:
-        print(json.dumps(_as_json(items, titles), ensure_ascii=False))
+        print(json.dumps(_as_json(items, titles, why), ensure_ascii=False))
     else:
-        Console().print(_table(items, titles))
+        Console().print(_table(items, titles, why))
 
 
 def _features(assignments: Sequence[str]) -> dict[str, Any]:
@@ -71,30 +78,43 @@ def _features(assignments: Sequence[str]) -> dict[str, Any]:
     return {name: given[0] if len(given) == 1 else given for name, given in values.items()}
 
 
-def _as_json(items: ScoredItems, titles: Sequence[str]) -> dict[str, Any]:
-    return {
-        "model": items.model,
-        "version": items.version,
-        "user": items.user,
-        "items": [
-            {"id": item_id, "title": title, "score": score}
-            for (item_id, score), title in zip(items, titles, strict=True)
-        ],
-    }
+def _as_json(items: ScoredItems, titles: Mapping[str, str], why: Why | None) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [
+        {"id": item_id, "title": titles[item_id], "score": score} for item_id, score in items
+    ]
+    for item, reasons in zip(found, why or [], strict=False):
+        item["why"] = [_reason_as_json(reason, titles) for reason in reasons]
+    return {"model": items.model, "version": items.version, "user": items.user, "items": found}
 
 
-def _table(items: ScoredItems, titles: Sequence[str]) -> Table:
+def _reason_as_json(reason: Reason, titles: Mapping[str, str]) -> dict[str, Any]:
+    title = {} if reason.item_id is None else {"title": titles[reason.item_id]}
+    return {"reason": reason.label, **title, "weight": reason.weight}
+
+
+def _words(reason: Reason, titles: Mapping[str, str]) -> str:
+    """A reason for people: the title of an item, where there is one, with how much it weighs."""
+    item_id = reason.item_id
+    name = reason.label if item_id is None else titles[item_id] or f"item {item_id}"
+    return f"{name} ({reason.weight:.2f})"
+
+
+def _table(items: ScoredItems, titles: Mapping[str, str], why: Why | None) -> Table:
     table = Table(title=f"{items.model} version {items.version}, user {items.user}")
     table.add_column("rank", justify="right")
     table.add_column("id", no_wrap=True)
-    has_titles = any(titles)
+    has_titles = any(titles[item_id] for item_id in items.ids)
     if has_titles:
         table.add_column("title")
     table.add_column("score", justify="right")
-    for i, ((item_id, score), title) in enumerate(zip(items, titles, strict=True)):
+    if why is not None:
+        table.add_column("because of")
+    for i, (item_id, score) in enumerate(items):
         # Text, not markup: a title may hold square brackets.
-        title_cells = [Text(title)] if has_titles else []
-        table.add_row(Text(str(i + 1)), Text(item_id), *title_cells, Text(f"{score:.4f}"))
+        title_cells = [Text(titles[item_id])] if has_titles else []
+        reasons = [_words(reason, titles) for reason in why[i][:SHOWN_REASONS]] if why is not None else []
+        why_cells = [Text(" · ".join(reasons) or "–")] if why is not None else []
+        table.add_row(Text(str(i + 1)), Text(item_id), *title_cells, Text(f"{score:.4f}"), *why_cells)
     return table
 
 
@@ -117,6 +137,7 @@ def _parser() -> ArgumentParser:
         metavar="NAME=VALUE",
         help="a user or context feature, instead of what the model knows; again for several values",
     )
+    add("--why", action="store_true", help="say why: items of the user's history, or features that matched")
     add("--json", action="store_true", help="print JSON")
     add("--timeout-seconds", type=float, default=5.0, help="deadline of each call (%(default)s)")
     return parser

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+ITEM_PREFIX = "item:"
+
 
 @dataclasses.dataclass(frozen=True)
 class ScoredItems:
@@ -26,6 +28,22 @@ class ScoredItems:
     def first(self, k: int) -> ScoredItems:
         """The best `k` of them."""
         return dataclasses.replace(self, ids=self.ids[:k], scores=self.scores[:k])
+
+
+@dataclasses.dataclass(frozen=True)
+class Reason:
+    """Why an item is recommended: `item:<id>` of the user's history, `<feature>=<value>`, or `popularity`.
+
+    `weight` is on a scale of the model's own; reasons of one answer compare.
+    """
+
+    label: str
+    weight: float
+
+    @property
+    def item_id(self) -> str | None:
+        """The item of the user's history; None for a reason of another kind."""
+        return self.label.removeprefix(ITEM_PREFIX) if self.label.startswith(ITEM_PREFIX) else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tests.trainer.raw_rows import RawLog, call, padded
 from tfrec.dataset.directory import RAW_PREFIX
 from tfrec.dataset.records import read_part
 from tfrec.feature_transform import FeatureTransform, raw_specs
-from tfrec.models.base import FittedModel, GradientModel
+from tfrec.models.learning import FittedModel, GradientModel
 from tfrec.models.registry import model_class
 from trainer.config import TrainConfig, load_job_config, resolve_config
 from trainer.evaluation.config import EvaluationConfig
@@ -199,7 +199,11 @@ class ModelContract:
 
 
 class RetrievalContract(ModelContract):
-    signatures = {"serving_default", "recommend", "items"}
+    signatures = {"serving_default", "recommend", "items", "explain"}
+    # Whether items that nobody took are placed by what is known of them.
+    has_content = False
+    # Of the recommended items of known users those with a reason, at least.
+    explained_share = 0.9
     # NDCG@10 of the test split over that of popularity, at least.
     gain_over_popularity = 2.0
 
@@ -259,6 +263,85 @@ class RetrievalContract(ModelContract):
         assert found["ids"].shape == (3, 10)
         assert (found["ids"] != b"").all()
         assert np.isfinite(found["scores"]).all()
+
+    # --- Cold start ---
+
+    def test_a_user_of_whom_nothing_is_known_gets_what_is_popular(self, exported, log):
+        counts = dict.fromkeys(log.items, 0)
+        for event in log.of_split("train"):
+            counts[event.item_id] += 1
+        values = np.array(list(counts.values()))
+        found = self.recommend(exported, {"user_id": tf.constant(["nobody"])})["ids"][0]
+        # Of each recommended item the share of the catalogue that is no more popular: 0.5 is the middle.
+        ranks = [np.mean(values <= counts[item_id.decode()]) for item_id in found]
+        print(f"mean popularity rank {np.mean(ranks):.2f}")
+        assert np.mean(ranks) >= 0.65
+
+    def test_items_that_nobody_took_do_not_fill_the_lists(self, trained):
+        model, data, _ = trained
+        is_new = data.model_inputs.train.item_counts() == 0
+        assert 0 < is_new.sum() < 10
+        scores = self.answer(model, self.encoded_rows(model, data)[0])
+        top = np.argsort(-scores, axis=1, kind="stable")[:, :10]
+        share = is_new[top].any(axis=1).mean()
+        print(f"{share:.3f} of the lists have one of {is_new.sum()} new items")
+        assert self.has_content or share <= 0.05
+
+    # --- Explanations ---
+
+    def explain(self, exported, tensors, candidates):
+        signature = exported.signatures["explain"]
+        missing = {}
+        for name, spec in signature.structured_input_signature[1].items():
+            if name not in tensors and name != "candidate_ids":
+                value = math.nan if spec.dtype.is_floating else ""
+                missing[name] = tf.fill([1] * spec.shape.rank, tf.constant(value, spec.dtype))
+        found = call(signature, {**tensors, **missing}, candidate_ids=tf.constant(candidates))
+        return found["reasons"], found["weights"]
+
+    def test_every_reason_is_an_item_that_the_user_took_or_a_feature_of_the_recommended_one(self, exported, log):
+        taken = {}
+        for event in log.events:
+            taken.setdefault(event.user_id, set()).add(event.item_id)
+        users = sorted(taken)[:60]
+        lists = self.recommend(exported, {"user_id": tf.constant(users)})["ids"]
+        reasons, weights = self.explain(exported, {"user_id": tf.constant(users)}, lists)
+        assert reasons.shape == weights.shape
+        assert reasons.shape[:2] == lists.shape
+        assert np.isfinite(weights).all()
+        assert (np.diff(weights, axis=2) <= 0).all()
+        assert ((reasons != b"") == (weights > 0)).all()
+        for user, items, of_items in zip(users, lists, reasons, strict=True):
+            for item_id, labels in zip(items, of_items, strict=True):
+                given = [label.decode() for label in labels if label]
+                assert len(given) == len(set(given))
+                for label in given:
+                    assert self.is_true(label, item_id.decode(), taken[user], log.items), (user, item_id, label)
+        share = (reasons[:, :, 0] != b"").mean()
+        print(f"{share:.3f} of the items have a reason")
+        assert share >= self.explained_share
+
+    def is_true(self, label, item_id, taken, items):
+        """Whether a reason for an item says what the log says, of a user who took some items."""
+        if label == "popularity":
+            return True
+        name, is_feature, value = label.partition("=")
+        if is_feature:
+            return value.lower() in items[item_id][name].lower()
+        kind, _, reason = label.partition(":")
+        return kind == "item" and reason in taken and reason != item_id
+
+    def test_a_user_without_history_gets_no_reason_from_one(self, exported):
+        lists = self.recommend(exported, {"user_id": tf.constant(["nobody"])})["ids"]
+        reasons, _ = self.explain(exported, {"user_id": tf.constant(["nobody"])}, lists)
+        assert not any(label.startswith(b"item:") for label in reasons.ravel())
+
+    def test_unknown_candidates_and_padding_have_no_reasons(self, exported, log):
+        known = next(iter(log.items))
+        user = {"user_id": tf.constant([log.events[0].user_id])}
+        reasons, weights = self.explain(exported, user, [["never seen", known, ""]])
+        assert (reasons[0, [0, 2]] == b"").all()
+        assert (weights[0, [0, 2]] == 0).all()
 
     def test_it_beats_popularity_on_the_planted_world(self, job):
         metrics = job.read_metrics()

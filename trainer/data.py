@@ -7,11 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
-from tfrec.dataset.directory import VOCABULARY, DatasetDirectory
+from tfrec.dataset.directory import RAW_PREFIX, VOCABULARY, DatasetDirectory
 from tfrec.dataset.interactions import Interactions
 from tfrec.dataset.records import Arrays, read_part
 from tfrec.errors import ArtifactError, DataError
 from tfrec.models.inputs import Catalogue, ModelInputs, id_counts
+from tfrec.schema import EVENT_POSITION, EVENT_TIME_MS, ITEM_INDEX, LABEL, USER_INDEX, WEIGHT
 from trainer.checks.values import require_values
 
 
@@ -49,8 +50,11 @@ class JobData:
         return self._read(split, names)
 
     def interactions(self, *splits: str) -> Interactions:
-        """Events of the splits together, by user."""
-        names = ("user_index", "item_index", "event_position")
+        """Events of the splits together, by user, with what the schema says of each."""
+        schema = self.schema
+        names = [USER_INDEX, ITEM_INDEX, EVENT_POSITION]
+        names += [LABEL] * (schema.label is not None) + [EVENT_TIME_MS] * (schema.timestamp is not None)
+        names += [WEIGHT] * (schema.weight is not None)
         parts = [self.columns(name, names) for name in splits]
         together = {name: np.concatenate([part[name] for part in parts]) for name in names}
         return Interactions.from_records(together, self.dataset.rows("users"), self.catalogue.size)
@@ -58,6 +62,12 @@ class JobData:
     @cached_property
     def model_inputs(self) -> ModelInputs:
         return ModelInputs(self.schema, id_counts(self.dataset), self.catalogue, self.interactions("train"))
+
+    @cached_property
+    def user_ids(self) -> np.ndarray:
+        """Raw user ids by user index. object (bytes) [num_users]"""
+        raw_id = RAW_PREFIX + self.schema.user_id
+        return read_part(self.dataset, "users", [raw_id])[raw_id]
 
     def _split(self, name: str) -> Arrays:
         return self._read(name, None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.errors import ArtifactError
-from tfrec.models.base import FittedModel, GradientModel, Recommender, RetrievalModel
+from tfrec.models.base import Recommender, RetrievalModel, chosen
+from tfrec.models.learning import FittedModel, GradientModel
 from tfrec.models.registry import model_class
 from trainer.config import JobConfig, load_job_config
 from trainer.data import JobData, require_same_ids
@@ -18,10 +20,15 @@ from trainer.training.checkpoints import restore_best
 def build_model(config: JobConfig, data: JobData) -> Recommender:
     """The model of a config, with fresh weights."""
     build: Any = model_class(config.model_name)
+    inputs = data.model_inputs
+    if chosen(build, "reads_user_ids", config.model):
+        inputs = replace(inputs, user_ids=data.user_ids)
     if issubclass(build, GradientModel):
-        model: Recommender = build(config.model, data.model_inputs, seed=config.seed)
+        model: Recommender = build(config.model, inputs, seed=config.seed)
     else:
-        model = build(config.model, data.model_inputs)
+        model = build(config.model, inputs)
+        assert isinstance(model, FittedModel)
+        model.seed = config.seed
     return model
 
 
@@ -39,9 +46,10 @@ def load_model(job: JobDirectory, dataset: str | None = None) -> tuple[Recommend
             raise ArtifactError(f"{directory.path}: changed since {job.path} was trained on it; train again")
         require_same_ids(DatasetDirectory(config.dataset), directory)
     data = JobData(directory)
-    # What was solved is solved again, from the rows that it was solved from, whatever it is asked about now.
-    is_solved = issubclass(model_class(config.model_name), FittedModel)
-    learnt_from = JobData(open_job_dataset(config)) if is_solved and dataset else data
+    # What a retrieval model knows of users and items comes from what it learnt from, whatever it is asked about.
+    is_other = dataset is not None and directory.fingerprint != config.dataset_fingerprint
+    has_users = issubclass(model_class(config.model_name), RetrievalModel)
+    learnt_from = JobData(open_job_dataset(config)) if is_other and has_users else data
     model = build_model(config, learnt_from)
     if isinstance(model, GradientModel):
         restore_best(model, job)

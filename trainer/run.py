@@ -13,7 +13,8 @@ import tensorflow as tf
 from rich.console import Console
 
 from tfrec.console import line_printer
-from tfrec.models.base import FittedModel, GradientModel, Recommender
+from tfrec.models.base import Recommender
+from tfrec.models.learning import FittedModel, GradientModel
 from tfrec.models.registry import model_class
 from trainer.checks.claim import claim, require_same_job
 from trainer.checks.preflight import preflight
@@ -78,7 +79,7 @@ def run_job(
     dataset = open_job_dataset(config)
     require_same_job(config, job)
     preflight(config, dataset, placement)
-    require_monitor(config.train.monitor, monitors(model_class(config.model_name).task, dataset.schema))
+    require_monitor(config.train.monitor, monitors(model_class(config.model_name), config.model, dataset.schema))
     if must_evaluate:
         require_protocol(config.evaluation, model_class(config.model_name).task, dataset)
         require_choices(job.baselines, dataset, config.evaluation)

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import optuna
 import yaml
 
-from tfrec.models.base import GradientModel
 from tfrec.models.registry import model_class, model_names
 from trainer.search.space import read_space
 
@@ -66,8 +65,7 @@ def our_models() -> list[Entrant]:
     found = []
     for name in model_names():
         kind = model_class(name)
-        has_seed = issubclass(kind, GradientModel)
-        found.append(Entrant(name, name, kind.task, has_seed=has_seed, space=dict(kind.search_space)))
+        found.append(Entrant(name, name, kind.task, has_seed=kind.has_seed, space=dict(kind.search_space)))
     return found
 
 

@@ -18,7 +18,7 @@ import tensorflow as tf  # isort: skip
 
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.dataset.stream import StreamBatches
-from tfrec.models.base import GradientModel
+from tfrec.models.learning import GradientModel
 from tfrec.schema import SequenceFeature
 from trainer.config import JobConfig, resolve_config
 from trainer.data import JobData

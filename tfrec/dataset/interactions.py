@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfrec.dataset.records import Arrays
-from tfrec.schema import EVENT_POSITION, ITEM_INDEX, USER_INDEX
+from tfrec.schema import EVENT_POSITION, EVENT_TIME_MS, ITEM_INDEX, LABEL, USER_INDEX, WEIGHT
 
 
 @dataclass(frozen=True)
@@ -18,20 +18,43 @@ class Interactions:
         row_splits: int64 [num_users + 1].
         items: int64 [events], item indices.
         num_items: size of the catalogue.
+        labels: of the events, in the order of `items`; None without a label. float32 [events]
+        times_ms: of the events, Unix time; None without a timestamp. int64 [events]
+        weights: of the events; None without a weight. float32 [events]
 
     """
 
     row_splits: np.ndarray
     items: np.ndarray
     num_items: int
+    labels: np.ndarray | None = None
+    times_ms: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     @classmethod
     def from_records(cls, records: Arrays, num_users: int, num_items: int) -> Interactions:
-        """Group event records (of one or several splits) by user, in the order of `event_position`."""
+        """Group event records (of one or several splits) by user, in the order of `event_position`.
+
+        Labels, times and weights are taken along where the records have them.
+        """
         order = np.lexsort((records[EVENT_POSITION], records[USER_INDEX]))
         counts = np.bincount(records[USER_INDEX], minlength=num_users)
         row_splits = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return cls(row_splits, records[ITEM_INDEX][order].astype(np.int64), num_items)
+        more = {
+            field: records[name][order].astype(dtype)
+            for field, name, dtype in (
+                ("labels", LABEL, np.float32),
+                ("times_ms", EVENT_TIME_MS, np.int64),
+                ("weights", WEIGHT, np.float32),
+            )
+            if name in records
+        }
+        return cls(row_splits, records[ITEM_INDEX][order].astype(np.int64), num_items, **more)
+
+    @property
+    def users(self) -> np.ndarray:
+        """int64 [events]: the user of each event."""
+        return np.repeat(np.arange(self.num_users), np.diff(self.row_splits))
 
     @property
     def num_users(self) -> int:

@@ -8,18 +8,21 @@ from typing import Any
 import tensorflow as tf
 
 from tfrec.dataset.records import Tensors
-from tfrec.export.filters import allow_only, exclude_listed, exclude_ragged, top_items
+from tfrec.export.filters import NEVER, allow_only, exclude_listed, exclude_ragged, top_items
 from tfrec.export.items import display_signature
 from tfrec.export.signature import Input, broadcast_batch, missing, signature_function
 from tfrec.export.tables import ExportTables, FeatureTable, IdLookup, request_features
 from tfrec.feature_transform import FeatureTransform, raw_specs
-from tfrec.models.base import RetrievalModel
+from tfrec.models.base import PredictsRatings, RetrievalModel, rates
+from tfrec.schema import ITEM_INDEX
 
 DEFAULT_K = 10
+REASONS = 5  # of each item that is to be explained
 
 
 class RetrievalExport(tf.Module):
-    """Signatures `recommend` (also `serving_default`), `items`, and the towers' where the model has two.
+    """Signatures `recommend` (also `serving_default`), `explain`, `items`; `rank` where the model predicts ratings, and
+    the towers' where it has two.
 
     It keeps the model's variables, not the model: what is saved names no class of this package.
     """
@@ -31,10 +34,17 @@ class RetrievalExport(tf.Module):
         self._model_scores = tf.function(model.scores, autograph=False)
         towers = model.embeddings()
         self._embed = None if towers is None else (towers.embed_users, towers.embed_items)
-        self._state = model.state
+        self._model_explain = tf.function(
+            lambda features, items: model.explain(features, items, REASONS), autograph=False
+        )
+        self._ratings = None
+        if isinstance(model, PredictsRatings) and rates(type(model), model.config, schema):
+            self._ratings = tf.function(model.predicted_ratings, autograph=False)
+        self._state = [*model.state, *model.state_for_reasons]
         self._transform = transform
         self._schema = schema
         self._needs = model.required_features
+        self._needs_to_explain = model.features_for_reasons
         self._users = IdLookup(tables.user_ids, scratch / "users.txt")
         self._items = IdLookup(tables.catalogue.ids, scratch / "items.txt")
         self._user_table = FeatureTable(tables.user_features, schema, transform)
@@ -48,7 +58,8 @@ class RetrievalExport(tf.Module):
 
     def signatures(self) -> dict[str, Any]:
         """Signature name → tf.function."""
-        inputs = self._request_inputs()
+        inputs, of_explain = self._request_inputs(self._needs), self._request_inputs(self._needs_to_explain)
+        candidates = {"candidate_ids": Input(tf.TensorSpec([None, None], tf.string))}
         recommend_inputs = {
             **inputs,
             "k": Input(tf.TensorSpec([None], tf.int32), tf.constant([DEFAULT_K], tf.int32)),
@@ -59,6 +70,9 @@ class RetrievalExport(tf.Module):
         recommend = signature_function(self._recommend, recommend_inputs)
         found = {"serving_default": recommend, "recommend": recommend}
         found["items"] = display_signature(self._items, self._display)
+        found["explain"] = signature_function(self._explain, {**of_explain, **candidates})
+        if self._ratings is not None:
+            found["rank"] = signature_function(self._rank, {**inputs, **candidates})
         if self._embed is not None:
             found["user_embedding"] = signature_function(self._embed_users, inputs)
             item_specs = raw_specs({n: f for n, f in self._schema.of_role("item").items() if n in self._schema.encoded})
@@ -69,11 +83,11 @@ class RetrievalExport(tf.Module):
             found["item_embedding"] = signature_function(self._embed_items, item_inputs)
         return found
 
-    def _request_inputs(self) -> dict[str, Input]:
+    def _request_inputs(self, needs: frozenset[str]) -> dict[str, Input]:
         features = {
             name: feature
             for name, feature in self._schema.of_role("user", "context").items()
-            if name in self._needs or name == self._schema.user_id
+            if name in needs or name == self._schema.user_id
         }
         return {
             name: Input(spec) if name == self._schema.user_id else missing(spec)
@@ -91,7 +105,11 @@ class RetrievalExport(tf.Module):
         batch = tf.shape(rows)[0]
         scores = exclude_listed(scores, self._items(request["exclude_ids"]))
         seen = tf.RaggedTensor.from_row_splits(self._seen_items, self._seen_splits, validate=False)
-        scores = exclude_ragged(scores, tf.gather(seen, rows), broadcast_batch(request["exclude_seen"], batch))
+        exclude_seen = broadcast_batch(request["exclude_seen"], batch)
+        scores = exclude_ragged(scores, tf.gather(seen, rows), exclude_seen)
+        if self._schema.history in request:
+            history = self._items(request[self._schema.history])
+            scores = exclude_listed(scores, tf.where(exclude_seen[:, None], history, self._items.size))
         has_list = tf.reduce_any(tf.not_equal(request["allow_ids"], ""), axis=1)
         scores = tf.cond(
             tf.reduce_any(has_list),
@@ -100,6 +118,31 @@ class RetrievalExport(tf.Module):
         )
         ids, best = top_items(scores, broadcast_batch(request["k"], batch), self._item_ids)
         return {"ids": ids, "scores": best}
+
+    def _explain(self, request: Tensors) -> Tensors:
+        features, rows = self._user_features(request)
+        candidates, batch = request["candidate_ids"], tf.shape(rows)[0]
+        items = self._items(broadcast_batch(candidates, batch))
+        is_item = (items < self._items.size)[:, :, None]
+        found = self._model_explain(features, tf.minimum(items, self._items.size - 1))
+        return {
+            "reasons": tf.where(is_item, found.labels, ""),
+            "weights": tf.where(is_item, found.weights, 0.0),
+        }
+
+    def _rank(self, request: Tensors) -> Tensors:
+        """Candidates by predicted rating; unknown ones and padding last, with −inf."""
+        assert self._ratings is not None
+        candidates = request["candidate_ids"]
+        batch, count = tf.shape(candidates)[0], tf.shape(candidates)[1]
+        users = {n: v if n == "candidate_ids" else broadcast_batch(v, batch) for n, v in request.items()}
+        features, _ = self._user_features(users)
+        items = tf.reshape(self._items(candidates), [-1])
+        rows = {name: tf.repeat(values, count, axis=0) for name, values in features.items()}
+        ratings = self._ratings({**rows, ITEM_INDEX: tf.minimum(items, self._items.size - 1)})
+        scores = tf.reshape(tf.where(items < self._items.size, ratings, NEVER), [batch, count])
+        best, order = tf.math.top_k(scores, count)
+        return {"ids": tf.gather(candidates, order, batch_dims=1), "scores": best}
 
     def _embed_users(self, request: Tensors) -> Tensors:
         assert self._embed is not None

@@ -62,6 +62,7 @@ class FeatureTable(tf.Module):
 
     def __init__(self, features: Arrays, schema: Schema, transform: FeatureTransform) -> None:
         super().__init__(name="feature_table")
+        self.schema = schema
         specs = raw_specs({name: schema.features[name] for name in features})
         empty = {
             name: tf.fill([1] * spec.shape.rank, tf.constant(missing_value(spec.dtype), spec.dtype))
@@ -83,6 +84,9 @@ def request_features(
 ) -> Tensors:
     """Encoded features of a request: what it gives, else what the table has for the id.
 
+    Sequences that stand side by side are those of the request as soon as it gives one of them: the table's are of
+    other events. Labels that then are not given are NaN, because 0 may be one.
+
     Args:
         raw: raw features; all but the id may have a first dimension of 1, or stand for "not given".
         id_name: the feature that identifies the user or item; always from the request.
@@ -93,13 +97,17 @@ def request_features(
     """
     batch = tf.shape(rows)[0]
     encoded = transform(raw)
-    stored = table(rows)
+    stored, schema = table(rows), table.schema
+    is_there = {name: broadcast_batch(is_given(raw[name]), batch) for name in encoded}
     result = {}
     for name, values in encoded.items():
         given = broadcast_batch(values, batch)
         if name == id_name or name not in stored:
             result[name] = given
             continue
-        use = broadcast_batch(is_given(raw[name]), batch)
-        result[name] = tf.where(tf.reshape(use, [-1] + [1] * (given.shape.rank - 1)), given, stored[name])
+        column = [-1] + [1] * (given.shape.rank - 1)
+        if schema.is_label_sequence(name):
+            given = tf.where(tf.reshape(is_there[name], column), given, np.nan)
+        use = tf.reduce_any([is_there[other] for other in schema.side_by_side(name) if other in is_there], axis=0)
+        result[name] = tf.where(tf.reshape(use, column), given, stored[name])
     return result

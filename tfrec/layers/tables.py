@@ -34,11 +34,12 @@ class TableConfig(Config):
 
 
 class TableShape(NamedTuple):
-    """What a table takes: `rows` × `dim` float32."""
+    """What a table takes: `rows` × `dim` float32, and what an optimiser keeps for it where it `is_trained`."""
 
     name: str
     rows: int
     dim: int
+    is_trained: bool = True
 
 
 class RowPlan(NamedTuple):

@@ -1,26 +1,28 @@
 """The contract of all models.
 
-A model is built from its config and `ModelInputs`, learns, and then answers on encoded features: a retrieval model
-scores the whole catalogue for a user, a ranking model gives one logit per (user, item, context) row. What learns by
-gradients is a `tfrs.Model` with `compute_loss`; what is counted or solved has `fit`.
+A model is built from its config and `ModelInputs`, learns (`learning.py`), and then answers on encoded features: a
+retrieval model scores the whole catalogue for a user, a ranking model gives one logit per (user, item, context) row.
 """
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from functools import cached_property
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-import numpy as np
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
 from tfrec.config_file import Config
 from tfrec.dataset.records import Tensors
-from tfrec.layers.id_tables import IdTable
 from tfrec.layers.tables import TableShape
 from tfrec.models.inputs import ModelInputs
 from tfrec.schema import Schema
+
+if TYPE_CHECKING:  # both are built on this file
+    from tfrec.models.profiles.reasons import ReasonSource
+    from tfrec.models.profiles.user_profiles import UserProfiles
 
 Task = Literal["retrieval", "ranking"]
 
@@ -39,8 +41,25 @@ class Recommender(abc.ABC):
     # What `python -m trainer.tune` searches if it is not told: config key → range, written as in its --space.
     search_space: ClassVar[dict[str, str]] = {}
 
+    has_seed: ClassVar[bool]  # whether another seed gives other answers
+
     config: ModelConfig
     inputs: ModelInputs
+
+    @property
+    def preferred_monitor(self) -> str | None:
+        """The validation metric that decides unless the job names one; None for the usual one of the task."""
+        return None
+
+    @property
+    def reads_user_ids(self) -> bool:
+        """Whether a model of this config wants `inputs.user_ids`: one that has `reciprocal` and is told so."""
+        return bool(getattr(self.config, "reciprocal", False))
+
+    @classmethod
+    def searched(cls, schema: Schema) -> dict[str, str]:
+        """What of `search_space` a dataset of this schema has a use for."""
+        return dict(cls.search_space)
 
     @classmethod
     def table_shapes(cls, config: Any, schema: Schema, num_ids: Mapping[str, int], num_items: int) -> list[TableShape]:
@@ -66,6 +85,20 @@ class Recommender(abc.ABC):
         """Encoded features that answering reads."""
 
 
+class Reasons(NamedTuple):
+    """Why items are recommended, the weightiest reason first.
+
+    Attributes:
+        labels: string [batch, n, reasons]; `item:<raw item id>` for an item that the user took, `<feature>=<value>` for
+            a feature that matched, `popularity`; "" where there are fewer.
+        weights: float32 [batch, n, reasons], on a scale of the model's own; 0 where there are fewer.
+
+    """
+
+    labels: tf.Tensor
+    weights: tf.Tensor
+
+
 class RetrievalModel(Recommender):
     """Scores every item of the catalogue for each user."""
 
@@ -89,6 +122,51 @@ class RetrievalModel(Recommender):
     def embeddings(self) -> TwoTowerEmbeddings | None:
         """The two towers, where the model has them."""
         return None
+
+    def explain(self, features: Tensors, items: tf.Tensor, reasons: int) -> Reasons:
+        """Say why items are recommended: by default the items of the user's profile whose vectors are nearest.
+
+        Args:
+            features: encoded user and context features: `features_for_reasons`.
+            items: item indices. int64 [batch, n]
+            reasons: of each item, at most.
+
+        """
+        from tfrec.models.profiles.reasons import nearest_in_profile  # built on this file
+
+        source, vectors = self.reason_source, self.item_vectors_for_reasons()
+        if vectors is None:
+            raise NotImplementedError(f"{type(self).__name__} needs item_vectors_for_reasons or its own explain")
+        return nearest_in_profile(source.profiles(features), vectors, items, reasons, source.item_ids)
+
+    def item_vectors_for_reasons(self) -> tf.Tensor | None:
+        """Vectors whose cosine says how alike two items are to the model. float32 [num_items, dim]"""
+        return None
+
+    def profiles_for_reasons(self) -> UserProfiles:
+        """What the user took, as far as the model reads it; a model that has profiles in its state returns those."""
+        from tfrec.models.profiles.user_profiles import ProfileConfig, UserProfiles  # built on this file
+
+        reads_history = self.inputs.schema.history in self.required_features
+        return UserProfiles(ProfileConfig(profile="both" if reads_history else "training"), self.inputs)
+
+    @cached_property
+    def reason_source(self) -> ReasonSource:
+        """What explanations are made of besides the model; made when first asked for."""
+        # A cached property is set behind Keras' back: no checkpoint and no optimiser gets to see it.
+        from tfrec.models.profiles.reasons import ReasonSource  # built on this file
+
+        return ReasonSource(self.profiles_for_reasons(), self.inputs.catalogue.ids)
+
+    @property
+    def state_for_reasons(self) -> list[tf.Variable]:
+        """Variables that explaining needs besides `state`."""
+        return self.reason_source.state
+
+    @property
+    def features_for_reasons(self) -> frozenset[str]:
+        """Encoded features that explaining reads."""
+        return self.required_features | self.reason_source.profiles.required_features
 
 
 class TwoTowerEmbeddings(abc.ABC):
@@ -119,61 +197,35 @@ class RankingModel(Recommender):
         return tf.sigmoid(logits) if label is not None and label.is_binary else logits
 
 
-class FittedModel(abc.ABC):
-    """A model that is counted or solved in one go."""
+class PredictsRatings(abc.ABC):
+    """A retrieval model that says what a user would give an item, in units of the label.
 
-    @classmethod
-    def fit_flops(cls, num_items: int) -> float:
-        """Floating-point operations of a `fit` that the catalogue decides, about; 0 where the log does."""
-        return 0.0
+    It is judged by the errors of its predictions too, where the label is a value and not binary, and its `scores` are
+    the predicted ratings of all items.
+    """
+
+    config: ModelConfig
+
+    @property
+    def predicts_ratings(self) -> bool:
+        """Whether this config does; it may read `self.config` alone."""
+        return True
 
     @abc.abstractmethod
-    def fit(self, inputs: ModelInputs) -> None:
-        """Learn from `inputs.train`."""
+    def predicted_ratings(self, features: Tensors) -> tf.Tensor:
+        """Encoded user features and `ITEM_INDEX` int64 [batch] → float32 [batch], in units of the label."""
 
 
-class GradientModel(tfrs.Model):  # type: ignore[misc]
-    """A model that learns by gradient steps on batches; Keras tracks its variables."""
-
-    seed: int = 0
-    compute_type: tf.DType = tf.float32  # of the matrices while training; weights stay float32
-
-    def draw_seed(self, salt: int, *, per_replica: bool = True) -> tf.Tensor:
-        """Seed of what is drawn at random in this step, int32 [2].
-
-        It follows from the model's seed, the number of steps taken and the replica alone: a run that is resumed draws
-        what it would have drawn. `salt` tells the draws of one step apart; without `per_replica` all replicas draw the
-        same.
-        """
-        optimizer = getattr(self, "optimizer", None)
-        step = tf.constant(0, tf.int64) if optimizer is None else tf.convert_to_tensor(optimizer.iterations)
-        seed = tf.random.experimental.stateless_fold_in(tf.constant([self.seed, salt], tf.int32), step)
-        if not per_replica:
-            return seed
-        replica = tf.distribute.get_replica_context()
-        place = 0 if replica is None else replica.replica_id_in_sync_group
-        return tf.random.experimental.stateless_fold_in(seed, tf.cast(place, tf.int64))
-
-    def wide_variables(self) -> list[tf.Variable]:
-        """Weights of the linear part, which may follow another optimiser than the rest."""
-        return []
-
-    def id_tables(self) -> list[IdTable]:
-        """Every variable whose rows belong to features; a later model takes them over by token, others whole."""
-        raise NotImplementedError
-
-    def train_columns(self) -> frozenset[str]:
-        """Columns of the training records that `compute_loss` reads."""
-        raise NotImplementedError
-
-    def compute_loss(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
-        """Mean loss of a batch of training records; a scalar.
-
-        With several replicas each returns its share: the sum over replicas is the mean over the global batch.
-        """
-        raise NotImplementedError
+def chosen(model: type[Recommender], name: str, config: ModelConfig) -> Any:
+    """A class attribute, or a property that reads `self.config` alone, before the model is built."""
+    found = getattr(model, name)
+    if isinstance(found, property):
+        assert found.fget is not None
+        return found.fget(SimpleNamespace(config=config))
+    return found
 
 
-def frozen_variable(values: np.ndarray | tf.Tensor, name: str) -> tf.Variable:
-    """A variable that is saved with the model and never trained."""
-    return tf.Variable(values, trainable=False, name=name)
+def rates(model: type[Recommender], config: ModelConfig, schema: Schema) -> bool:
+    """Whether a model of this config predicts ratings on a dataset of this schema: its label must be a value."""
+    is_value = schema.label is not None and not schema.label.is_binary
+    return is_value and issubclass(model, PredictsRatings) and bool(chosen(model, "predicts_ratings", config))

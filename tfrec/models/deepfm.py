@@ -10,7 +10,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfrec.layers import factorization_machine
-from tfrec.models.fields import FieldConfig, FieldRanking
+from tfrec.models.towers.fields import FieldConfig, FieldRanking
 
 
 class DeepFMConfig(FieldConfig):

@@ -19,9 +19,9 @@ from scipy.linalg import get_lapack_funcs
 from tfrec.errors import ConfigError
 from tfrec.layers import TableShape
 from tfrec.models.inputs import ModelInputs
-from tfrec.models.item_to_item import ItemToItem, user_item_counts
-from tfrec.models.item_weights import DenseWeights, ItemWeights, NeighbourTable, table_width
-from tfrec.models.user_profiles import ProfileConfig
+from tfrec.models.neighbours.item_to_item import ItemToItem, user_item_counts
+from tfrec.models.neighbours.item_weights import DenseWeights, ItemWeights, NeighbourTable, table_width
+from tfrec.models.profiles.user_profiles import ProfileConfig
 from tfrec.schema import Schema
 
 BLOCK_VALUES = 1 << 23  # of a matrix, copied or sorted at a time

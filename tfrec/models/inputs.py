@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from tfrec.dataset.directory import RAW_PREFIX, DatasetDirectory
+from tfrec.dataset.directory import RAW_PREFIX, VOCABULARY, DatasetDirectory
 from tfrec.dataset.interactions import Interactions
 from tfrec.dataset.records import Arrays, read_part
-from tfrec.schema import CategoricalFeature, NumericFeature, Schema, SequenceFeature, TextFeature
+from tfrec.schema import FIRST_OOV_ID, CategoricalFeature, NumericFeature, Schema, SequenceFeature, TextFeature
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,15 @@ class Catalogue:
         ids: raw item ids. object (bytes) [num_items]
         features: encoded item features, [num_items] or [num_items, width].
         display: raw text features to show, object (bytes) [num_items].
+        tokens: feature → its vocabulary in the order of the ids, from `first_token_id` on; of the encoded features that
+            have one, but the id. object (bytes) [tokens]
 
     """
 
     ids: np.ndarray
     features: Arrays
     display: Arrays
+    tokens: Arrays = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -36,7 +39,16 @@ class Catalogue:
         columns = read_part(dataset, "items")
         display = {name: columns.pop(RAW_PREFIX + name) for name in dataset.schema.display}
         ids = columns.pop(RAW_PREFIX + dataset.schema.item_id)
-        return cls(ids, columns, display)
+        return cls(ids, columns, display, _tokens(dataset, list(columns)))
+
+
+def _tokens(dataset: DatasetDirectory, names: list[str]) -> Arrays:
+    found: Arrays = {}
+    for name in names:
+        path = dataset.path / VOCABULARY / f"{name}.txt"
+        if name != dataset.schema.item_id and path.exists():
+            found[name] = np.array(path.read_bytes().split(b"\n")[:-1], object)  # every line ends
+    return found
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,8 @@ class ModelInputs:
             text and sequence features (these have the ids of what they consist of).
         catalogue: all items.
         train: training interactions.
+        user_ids: raw user ids by user index, for a model that looks for users among the items (`reads_user_ids`); None
+            for others. object (bytes) [num_users]
 
     """
 
@@ -56,6 +70,7 @@ class ModelInputs:
     num_ids: dict[str, int]
     catalogue: Catalogue
     train: Interactions
+    user_ids: np.ndarray | None = None
 
     @property
     def num_items(self) -> int:
@@ -64,6 +79,15 @@ class ModelInputs:
     @property
     def num_users(self) -> int:
         return self.train.num_users
+
+    def encoded_user_ids(self) -> np.ndarray:
+        """Encoded id of each user, by user index; of those behind the vocabulary (too rare, or not in training) the id
+        of the unknown. int64 [num_users]
+        """
+        user_id = self.schema.features[self.schema.user_id]
+        assert isinstance(user_id, CategoricalFeature)
+        ids = user_id.first_token_id + np.arange(self.num_users, dtype=np.int64)
+        return np.where(ids < self.num_ids[self.schema.user_id], ids, FIRST_OOV_ID)
 
 
 def id_counts(dataset: DatasetDirectory) -> dict[str, int]:

@@ -5,6 +5,16 @@ r"""Nearest neighbours of items: what is taken by the same users goes together (
 x_i is the column of item i in the user × item matrix, N_n(i) the n items of the largest W_ij, h the shrinkage. a = b =
 0.5 is the cosine; a = 1, b = 0 the share of i's users who took j too; between them lies the asymmetric cosine (Aiolli
 2013). A smaller b lets popular items through.
+
+With explicit feedback x_i holds what the ratings of item i are above their baseline estimates b_ui
+(`tfrec.models.profiles.rating_baselines`), and what is predicted is a rating (Sarwar 2001, section 3.2; Koren 2010,
+equation 9):
+
+.. math:: \hat r_{uj} = b_{uj} + \frac{\sum_{i \in R(u)} p_{ui} W_{ij} (r_{ui} - b_{ui})}
+   {\sum_{i \in R(u)} p_{ui} W_{ij} + g}
+
+Only neighbours of W_ij > 0 count; g, the certainty, draws a prediction from few neighbours to the baseline. With g = 0
+and the user's mean as baseline this is Sarwar's weighted sum with the adjusted cosine.
 """
 
 from __future__ import annotations
@@ -13,15 +23,28 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
+import tensorflow as tf
 from pydantic import Field
 from scipy import sparse
 
+from tfrec.dataset.records import Tensors
 from tfrec.layers import TableShape
+from tfrec.models.base import PredictsRatings, Reasons
 from tfrec.models.inputs import ModelInputs
-from tfrec.models.item_to_item import ItemToItem, user_item_counts
-from tfrec.models.item_weights import NeighbourTable, table_width
-from tfrec.models.largest import largest_of_rows
-from tfrec.models.user_profiles import ProfileConfig
+from tfrec.models.neighbours.item_to_item import DEVICE, ItemToItem, user_item_counts
+from tfrec.models.neighbours.item_weights import NeighbourTable, table_width
+from tfrec.models.neighbours.largest import largest_of_rows
+from tfrec.models.profiles.rated_profiles import RatedItems, RatedProfiles
+from tfrec.models.profiles.rating_baselines import (
+    BaselineConfig,
+    Estimates,
+    RatingBaselines,
+    latest_ratings,
+    require_rated,
+)
+from tfrec.models.profiles.rating_pairs import ratings_of_pairs
+from tfrec.models.profiles.reasons import POPULARITY, contributions
+from tfrec.models.profiles.user_profiles import ProfileConfig, Profiles
 from tfrec.schema import Schema
 
 BLOCK_VALUES = 1 << 23  # similarities in memory at a time
@@ -40,9 +63,14 @@ class ItemKNNConfig(ProfileConfig):
         description="of an entry of the user × item matrix: 1; or how often the user took the item, damped, where "
         "users who took many items count less",
     )
+    feedback: Literal["implicit", "explicit"] = Field(
+        "implicit", description="explicit: the label is a rating; it is predicted, and lists are in its order"
+    )
+    baseline: BaselineConfig = Field(BaselineConfig(), description="of explicit feedback")
+    certainty: float = Field(0.3, ge=0, description="g: similarity that stands for the baseline, of explicit feedback")
 
 
-class ItemKNN(ItemToItem):
+class ItemKNN(ItemToItem, PredictsRatings):
     """A sparse table of neighbours."""
 
     Config = ItemKNNConfig
@@ -57,15 +85,77 @@ class ItemKNN(ItemToItem):
 
     def __init__(self, config: ItemKNNConfig, inputs: ModelInputs) -> None:
         super().__init__(config, inputs, lambda: NeighbourTable(inputs.num_items, config.neighbours), "item_knn")
+        self._baselines: RatingBaselines | None = None
+        if config.feedback == "explicit":
+            require_rated(inputs)
+            with tf.device(DEVICE):
+                self._profiles: RatedProfiles = RatedProfiles(config, inputs, needs_ratings=True)
+                self._baselines = RatingBaselines(config.baseline, inputs.num_items)
+
+    @property
+    def predicts_ratings(self) -> bool:
+        return self.config.feedback == "explicit"
+
+    @property
+    def preferred_monitor(self) -> str | None:
+        return "rmse" if self.config.feedback == "explicit" else None
 
     def _fit_weights(self, inputs: ModelInputs) -> None:
-        users = weighted(user_item_counts(inputs.train), self.config.weighting)
+        if self._baselines is not None:
+            users = self._baselines.fit(latest_ratings(inputs.train))
+        else:
+            users = weighted(user_item_counts(inputs.train), self.config.weighting)
         width = self._weights.width
         ids = np.zeros((inputs.num_items, width), np.int32)
         values = np.zeros((inputs.num_items, width), np.float32)
         for items, similarities in similarity_blocks(users, self.config, width):
             ids[items], values[items] = largest_of_rows(similarities, width)
         self._weights.assign(ids, values)
+
+    def scores(self, features: Tensors) -> tf.Tensor:
+        if self._baselines is None:
+            return super().scores(features)
+        with tf.device(DEVICE):
+            estimates, rated = self._estimates(features)
+            return self._predicted(estimates, rated)
+
+    def predicted_ratings(self, features: Tensors) -> tf.Tensor:
+        assert self._baselines is not None
+        with tf.device(DEVICE):
+            found = ratings_of_pairs(self.scores, features, self.inputs)
+            return self._baselines.clip(found)
+
+    def _estimates(self, features: Tensors) -> tuple[Estimates, RatedItems]:
+        assert self._baselines is not None
+        rated = self._profiles.rated(features).known()
+        return self._baselines(rated, tf.shape(features[self.inputs.schema.user_id])[0]), rated
+
+    def _predicted(self, estimates: Estimates, rated: RatedItems) -> tf.Tensor:
+        """float32 [batch, num_items]"""
+        batch = tf.shape(estimates.users)[0]
+        deviation = self._weights.scores(Profiles(rated.rows, rated.items, rated.weights * estimates.residuals), batch)
+        similarity = self._weights.scores(Profiles(rated.rows, rated.items, rated.weights), batch)
+        neighbours = tf.math.divide_no_nan(deviation, similarity + self.config.certainty)
+        return estimates.users[:, None] + estimates.items + neighbours
+
+    def explain(self, features: Tensors, items: tf.Tensor, reasons: int) -> Reasons:
+        """The items of the profile that raise the score most; of a predicted rating by how much, in its units."""
+        if self._baselines is None:
+            return super().explain(features, items, reasons)
+        with tf.device(DEVICE):
+            estimates, rated = self._estimates(features)
+            profiles = Profiles(rated.rows, rated.items, rated.weights)
+            similarity = self._weights.scores(profiles, tf.shape(items)[0])
+            certainty = tf.gather(similarity, items, batch_dims=1) + self.config.certainty
+            raised = Profiles(rated.rows, rated.items, rated.weights * estimates.residuals)
+            ids = self.reason_source.item_ids
+            found = contributions(raised, self._weights.of_pairs, items, reasons, ids)
+            raise_by = tf.math.divide_no_nan(found.weights, certainty[:, :, None])
+            return Reasons(found.labels, tf.where(found.labels == POPULARITY, found.weights, raise_by))
+
+    @property
+    def state(self) -> list[tf.Variable]:
+        return [*super().state, *([] if self._baselines is None else self._baselines.state)]
 
     @classmethod
     def table_shapes(
@@ -122,6 +212,7 @@ def similarity_blocks(
         start += len(items)
         block = by_item[items] @ users
         row = np.repeat(np.arange(len(items)), np.diff(block.indptr))
-        block.data /= (of_profile[items][row] * of_candidate[block.indices] + config.shrinkage).astype(np.float32)
+        norms = (of_profile[items][row] * of_candidate[block.indices] + config.shrinkage).astype(np.float32)
+        block.data /= np.maximum(norms, np.finfo(np.float32).tiny)  # ratings that all equal their estimates
         block.data[block.indices == items[row]] = 0
         yield items, block

@@ -28,8 +28,10 @@ from tfrec.layers import (
 )
 from tfrec.layers.tables import look_up, normal_rows, plan_rows
 from tfrec.losses import KnownPositives, sampled_softmax
-from tfrec.models.base import GradientModel, ModelConfig, RetrievalModel, TwoTowerEmbeddings, frozen_variable
+from tfrec.models.base import ModelConfig, RetrievalModel, TwoTowerEmbeddings
 from tfrec.models.inputs import ModelInputs
+from tfrec.models.learning import GradientModel, frozen_variable
+from tfrec.models.profiles.user_profiles import ProfileConfig, UserProfiles
 from tfrec.negatives import NegativesConfig, make_sampler
 from tfrec.negatives.hard import mean_softmax
 from tfrec.replicas import gathered
@@ -209,7 +211,7 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
             names = choose_features(schema, wanted, roles=roles, key=f"model.{side}")
             found = FieldPlan(schema, num_ids, names).table_shapes(dim, first_order=False)
             shapes += [TableShape(f"{side}/{shape.name}", shape.rows, dim) for shape in found]
-        return [*shapes, TableShape("item_vectors", num_items, dim)]
+        return [*shapes, TableShape("item_vectors", num_items, dim, is_trained=False)]
 
     @property
     def required_features(self) -> frozenset[str]:
@@ -224,6 +226,14 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
 
     def embeddings(self) -> TwoTowerEmbeddings:
         return self
+
+    def item_vectors_for_reasons(self) -> tf.Tensor:
+        return tf.convert_to_tensor(self._item_vectors)
+
+    def profiles_for_reasons(self) -> UserProfiles:
+        if self._history is not None and self._user_table is None:  # nothing else of the user reaches the score
+            return UserProfiles(ProfileConfig(profile="history"), self.inputs)
+        return super().profiles_for_reasons()
 
     @property
     def state(self) -> list[tf.Variable]:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 from pydantic import Field
 
-from tfrec.models.fields import FieldConfig, FieldRanking
+from tfrec.models.towers.fields import FieldConfig, FieldRanking
 
 
 class WideDeepConfig(FieldConfig):

@@ -138,6 +138,24 @@ class Schema(Config):
         assert isinstance(feature, SequenceFeature)
         return feature.of or self.item_id
 
+    def is_label_sequence(self, name: str) -> bool:
+        """Whether a feature is a sequence of labels, before any threshold."""
+        return isinstance(self.features[name], SequenceFeature) and self.sequence_source(name) == LABEL
+
+    def side_by_side(self, name: str) -> tuple[str, ...]:
+        """Sequences whose place i is the same event as that of the sequence `name`, itself among them.
+
+        Of a feature of another kind its name alone.
+        """
+
+        def events(feature: Feature) -> tuple[object, ...] | None:
+            if not isinstance(feature, SequenceFeature):
+                return None
+            return feature.length, feature.within, feature.labels
+
+        mine = events(self.features[name])
+        return tuple(n for n, f in self.features.items() if n == name or (mine and events(f) == mine))
+
     @cached_property
     def extra_fields(self) -> dict[str, Literal["int64", "float32", "bytes"]]:
         """Fields of an event record that it has because the schema asks for them, and their types."""

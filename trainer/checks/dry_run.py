@@ -10,7 +10,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from tfrec.errors import DataError
-from tfrec.models.base import GradientModel
+from tfrec.models.learning import GradientModel
 from tfrec.models.registry import model_class
 from trainer.checks.claim import require_same_job
 from trainer.checks.memory import machine, memory_need, smallest_gpu
@@ -68,7 +68,7 @@ def dry_run(
     task = model_class(config.model_name).task
     require_protocol(config.evaluation, task, dataset)
     require_choices(job.baselines, dataset, config.evaluation)
-    require_monitor(config.train.monitor, monitors(task, dataset.schema))
+    require_monitor(config.train.monitor, monitors(model_class(config.model_name), config.model, dataset.schema))
     require_vocabularies(dataset)
     data = JobData(dataset)
     for split in ("validation", "test"):

@@ -14,21 +14,23 @@ from tfrec.dataset.directory import DatasetDirectory
 from tfrec.dataset.records import encoded_dtype, list_width
 from tfrec.errors import ConfigError
 from tfrec.layers.tables import TableShape
-from tfrec.models.base import GradientModel, RetrievalModel
+from tfrec.models.base import RetrievalModel
 from tfrec.models.inputs import id_counts
+from tfrec.models.learning import GradientModel, TrainingRows
 from tfrec.models.registry import model_class
 from tfrec.schema import SequenceFeature
 from trainer.config import JobConfig, TrainConfig
+from trainer.training.whole_rows import training_rows
 
 # Values that a rule keeps for each weight.
 SLOTS = {"adam": 2, "dense_adam": 2, "adagrad": 1, "ftrl": 2, "sgd": 0}
 # Copies of a batch's activations: forward, their gradients, and one more on the way.
 ACTIVATION_COPIES = 3
-NOT_TRAINED = ("item_vectors",)
 # Training rows are held in memory up to this share of what is free ...
 SHARE_OF_MEMORY = 0.4
 # ... counting what a value takes at the peak of reading: chunks, their concatenation, and what TensorFlow keeps.
 PEAK_BYTES = 20
+ROWS_OF: dict[TrainingRows, str] = {"events": "train", "users": "users", "items": "items"}
 EVENT_COLUMNS = 5  # user_index, item_index, event_position, event_time_ms and the label
 
 
@@ -87,11 +89,15 @@ def memory_need(config: JobConfig, dataset: DatasetDirectory) -> Need:
     found, num_items = model_class(config.model_name), dataset.rows("items")
     num_ids = id_counts(dataset)
     shapes = found.table_shapes(config.model, dataset.schema, num_ids, num_items)
-    batch = min(config.train.batch_size, max(dataset.rows("train"), 1))
-    floats = _values_per_row(config, dataset) * max((shape.dim for shape in shapes), default=0)
+    rows = training_rows(config)
+    batch = min(config.train.batch_size, max(dataset.rows(ROWS_OF[rows]), 1))
+    if rows == "events":
+        floats = _values_per_row(config, dataset) * max((shape.dim for shape in shapes), default=0)
+        if issubclass(found, RetrievalModel):
+            floats += min(batch, num_items)  # logits against the items of the batch
+    else:  # a row is a vector over all items, or users; so is what the model makes of it
+        floats = 2 * (num_items if rows == "users" else dataset.rows("users"))
     floats += sum(getattr(config.model, "hidden_units", ()))
-    if issubclass(found, RetrievalModel):
-        floats += min(batch, num_items)  # logits against the items of the batch
     kept = ("validation", "test") if will_stream(config, dataset) else ("train", "validation", "test")
     return Need(
         tables=tuple(_table_need(shape, config.train, issubclass(found, GradientModel)) for shape in shapes),
@@ -213,9 +219,9 @@ def _require(config: JobConfig, need: Need, wanted: int, device: Device) -> None
     )
 
 
-def _table_need(shape: TableShape, train: TrainConfig, is_trained: bool) -> TableNeed:
+def _table_need(shape: TableShape, train: TrainConfig, by_gradient: bool) -> TableNeed:
     table_bytes = 4 * shape.rows * shape.dim
-    if shape.name in NOT_TRAINED or not is_trained:
+    if not (by_gradient and shape.is_trained):
         return TableNeed(shape.name, shape.rows, shape.dim, table_bytes, 0, 0)
     wide = train.wide_optimizer if shape.name.endswith("first_order") else None
     slots = SLOTS[wide.name if wide else train.optimizer]

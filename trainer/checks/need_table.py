@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from tfrec.console import whole_table
-from tfrec.models.base import GradientModel
+from tfrec.models.learning import GradientModel
 from tfrec.models.registry import model_class
 from trainer.checks.memory import Device, Need
 from trainer.config import JobConfig

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.errors import ConfigError
-from tfrec.models.base import GradientModel
+from tfrec.models.learning import GradientModel
 from tfrec.models.registry import model_class
 from trainer.checks.memory import Need, machine, memory_need, require_fit, smallest_gpu
 from trainer.checks.values import require_rows
 from trainer.cluster.placement import Placement
 from trainer.config import JobConfig
+from trainer.training.whole_rows import require_whole_rows
 
 
 def preflight(config: JobConfig, dataset: DatasetDirectory, placement: Placement) -> Need:
@@ -21,11 +22,13 @@ def preflight(config: JobConfig, dataset: DatasetDirectory, placement: Placement
         placement: of this process; parameter servers divide the tables.
 
     Raises:
-        ConfigError: the job does not fit the machine, or there is nothing to choose an epoch by.
+        ConfigError: the job does not fit the machine, there is nothing to choose an epoch by, or the rows that the
+            model learns from cannot come as the config wants.
         DataError: there is nothing to train on.
 
     """
     _require_xla_can(config, placement)
+    require_whole_rows(config, placement)
     require_rows(dataset, needs_validation=issubclass(model_class(config.model_name), GradientModel))
     need = memory_need(config, dataset)
     require_fit(config, need, machine(), smallest_gpu(), placement.table_shards)

@@ -10,7 +10,8 @@ from rich.filesize import decimal
 from tfrec.config_file import Config, parse_config
 from tfrec.errors import ConfigError, TfrecError
 from tfrec.metrics import ranking_metrics
-from tfrec.models.base import FittedModel, ModelConfig, RetrievalModel
+from tfrec.models.base import ModelConfig, RetrievalModel
+from tfrec.models.learning import FittedModel
 from tfrec.models.registry import model_class
 from trainer.checks.memory import machine
 from trainer.data import JobData
@@ -47,7 +48,7 @@ def settings_to_try(name: str, data: JobData, config: EvaluationConfig) -> int:
     Fewer than asked for where a fit takes long, so that a baseline costs minutes at most.
     """
     build = model_class(name)
-    if not build.search_space:
+    if not build.searched(data.schema):
         return 1
     flops = build.fit_flops(data.catalogue.size) if issubclass(build, FittedModel) else 0.0
     affordable = int(TUNING_FLOPS / flops) if flops else config.baseline_trials
@@ -59,7 +60,7 @@ def tune(name: str, data: JobData, config: EvaluationConfig) -> Choice:
 
     Validation alone is looked at. The same dataset and protocol give the same choice.
     """
-    space = read_space([f"{key}={text}" for key, text in model_class(name).search_space.items()])
+    space = read_space([f"{key}={text}" for key, text in model_class(name).searched(data.schema).items()])
     found = validation_set(data, config)
     queries = sample_users(found.queries, TUNING_USERS, seed=1)
     if not space or not len(queries.users):

@@ -13,6 +13,8 @@ from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.costs import MEANING, costs
 from trainer.evaluation.events import evaluate_ranking_job
 from trainer.evaluation.protocol import require_protocol
+from trainer.evaluation.ratings import MEANING as RATINGS
+from trainer.evaluation.ratings import evaluate_ratings
 from trainer.evaluation.retrieval import evaluate_retrieval_job
 from trainer.job import JobDirectory
 
@@ -48,6 +50,8 @@ def evaluate_job(
         write_to = output.baselines if output is not None else None
         store = open_choices(choices or write_to, write_to, data.dataset, config)
         found = evaluate_retrieval_job(model, data, config, predictions, store, say)
+        if ratings := evaluate_ratings(model, data, config, predictions):
+            found = {**found, **ratings, "protocol": {**found["protocol"], "ratings": RATINGS}}
     else:
         assert isinstance(model, RankingModel)
         found = evaluate_ranking_job(model, data, config, predictions)

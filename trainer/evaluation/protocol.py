@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.errors import ConfigError
-from tfrec.models.base import FittedModel, RetrievalModel, Task
+from tfrec.models.base import RetrievalModel, Task
+from tfrec.models.learning import FittedModel
 from tfrec.models.registry import model_class
 from tfrec.schema import SPLITS
 from trainer.evaluation.config import EvaluationConfig

@@ -84,7 +84,8 @@ def _announce(data: JobData, config: EvaluationConfig, store: ChoiceStore, say: 
     tuned = {name: count for name, count in wanted.items() if count > 1}
     if tuned:
         names = ", ".join(f"{name} ({count} settings)" for name, count in tuned.items())
-        say(f"tuning baselines on validation: {names}; evaluation.baselines=[popularity] leaves them out")
+        shorter = "evaluation.baselines and evaluation.baseline_trials make it shorter"
+        say(f"tuning baselines on validation: {names}; {shorter}")
     elif config.baselines:
         say(f"baselines: {', '.join(config.baselines)}, nothing left to tune")
 

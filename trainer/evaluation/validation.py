@@ -6,12 +6,13 @@ from typing import Any
 
 from tfrec.errors import ConfigError, did_you_mean
 from tfrec.metrics import ranking_metric_names
-from tfrec.models.base import RetrievalModel, Task
+from tfrec.models.base import ModelConfig, Recommender, RetrievalModel, chosen, rates
 from tfrec.schema import Schema
 from trainer.data import JobData
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.lists import retrieval_scorer
 from trainer.evaluation.query_sets import validation_set
+from trainer.evaluation.ratings import ERRORS, rated_by, rating_errors, rating_scorer
 from trainer.evaluation.scores import KS, evaluate_ranking, evaluate_retrieval, means, ranking_scorer
 
 
@@ -22,11 +23,13 @@ class Validation:
         """Collect the queries, by the protocol that says what is excluded and folded in; the usual one by default."""
         self._model = model
         self._data = data
-        self.default_monitor, *_ = self.names = monitors(model.task, data.schema)
+        self.default_monitor, *_ = self.names = monitors(type(model), model.config, data.schema)
         if isinstance(model, RetrievalModel):
             self._queries = validation_set(data, evaluation or EvaluationConfig()).queries
             self._scorer = retrieval_scorer(model)
             rows = len(self._queries.users)
+            rating = rated_by(model)
+            self._rating_scorer = None if rating is None else rating_scorer(rating)
         else:
             self._scorer = ranking_scorer(model)
             rows = len(data.validation["label"])
@@ -39,15 +42,22 @@ class Validation:
     def __call__(self) -> dict[str, float]:
         if isinstance(self._model, RetrievalModel):
             self._model.refresh()
-            return means(evaluate_retrieval(self._model, self._queries, self._scorer))
+            found = means(evaluate_retrieval(self._model, self._queries, self._scorer))
+            if self._rating_scorer is not None:
+                found |= rating_errors(self._model, self._data.validation, self._rating_scorer)
+            return found
         return evaluate_ranking(self._model, self._data.validation, self._scorer)
 
 
-def monitors(task: Task, schema: Schema) -> list[str]:
+def monitors(model: type[Recommender], config: ModelConfig, schema: Schema) -> list[str]:
     """Metrics that can decide; the first one does unless another is asked for."""
-    if task == "retrieval":
-        return ["ndcg_at_10", *(name for name in ranking_metric_names(KS) if name != "ndcg_at_10")]
-    return ["log_loss", "auc"] if schema.label is not None and schema.label.is_binary else ["rmse", "mae"]
+    if model.task == "retrieval":
+        names = ["ndcg_at_10", *(name for name in ranking_metric_names(KS) if name != "ndcg_at_10")]
+        names += ERRORS if rates(model, config, schema) else ()
+    else:
+        names = ["log_loss", "auc"] if schema.label is not None and schema.label.is_binary else [*ERRORS]
+    preferred = chosen(model, "preferred_monitor", config)
+    return sorted(names, key=lambda name: name != preferred)
 
 
 def require_monitor(wanted: str | None, names: list[str]) -> None:

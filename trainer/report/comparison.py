@@ -176,7 +176,9 @@ def _require_comparable(results: Sequence[JobResults]) -> None:
 
 
 def _deciding_facts(results: JobResults) -> dict[str, str]:
-    """What must be alike. How baselines were tuned and costs measured does not change what the metrics mean."""
+    """What must be alike. How baselines were tuned and costs measured does not change what the metrics mean, nor does
+    it that one model predicts ratings beside its lists.
+    """
     found = results.metrics.get("protocol")
     stated = found if isinstance(found, dict) else {}
     return {
@@ -186,7 +188,7 @@ def _deciding_facts(results: JobResults) -> dict[str, str]:
     } | {
         f"protocol of {key!r}": str(text)
         for key, text in stated.items()
-        if key != "cost" and not key.startswith("baseline")
+        if key not in ("cost", "ratings") and not key.startswith("baseline")
     }
 
 

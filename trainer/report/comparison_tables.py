@@ -11,6 +11,7 @@ import numpy as np
 from trainer.report.comparison import Comparison, Contender
 from trainer.report.estimates import FEWEST_USERS, Difference, Estimate, difference, estimate
 from trainer.report.per_user import PerUser, mean_of
+from trainer.report.ratings import METRICS as RATING_METRICS
 from trainer.report.results import MAIN_SET
 from trainer.report.slices import Slice, SliceGroup, slice_groups
 from trainer.report.tables import Scale, main_metrics
@@ -56,9 +57,9 @@ class ComparedSlices:
 
 
 def shown_metrics(comparison: Comparison) -> list[str]:
-    """The metric of the tests first, then the usual ones that every job has."""
+    """The metric of the tests first, then the usual ones that every job has, and the errors of predicted ratings."""
     runs = [run for one in comparison.contenders for run in one.runs]
-    names = dict.fromkeys([comparison.metric, *main_metrics(comparison.first)])
+    names = dict.fromkeys([comparison.metric, *main_metrics(comparison.first), *RATING_METRICS])
     return [name for name in names if all(run.value(MAIN_SET, name) is not None for run in runs)]
 
 

@@ -19,6 +19,7 @@ from trainer.data import JobData
 from trainer.evaluation.baseline_names import baseline_label
 from trainer.evaluation.direction import LOWER_IS_BETTER
 from trainer.evaluation.predictions import read_lists
+from trainer.evaluation.ratings import BASELINE as RATING_BASELINE
 from trainer.job import JobDirectory
 from trainer.report.per_user import ERROR_METRICS, EventOutcome, ListOutcome, Outcome, is_per_user
 from trainer.request.files import open_job_dataset
@@ -89,7 +90,9 @@ class JobResults:
         """Names of the models that were evaluated beside this one."""
         parts = [key.split("/") for key in self.metrics if key.startswith(f"{MAIN_SET}/")]
         named = (part[1] for part in parts if len(part) > 2 and part[2] not in ("low", "high"))
-        return list(dict.fromkeys(named))
+        # Each item's mean stands beside ratings, and makes no lists.
+        left_out = RATING_BASELINE if self.task == "retrieval" else None
+        return [name for name in dict.fromkeys(named) if name != left_out]
 
     @cached_property
     def headline(self) -> str:

@@ -10,7 +10,8 @@ import tensorflow as tf
 import yaml
 
 from tfrec.errors import ConfigError, TfrecError
-from tfrec.models.base import FittedModel, Recommender, RetrievalModel
+from tfrec.models.base import Recommender, RetrievalModel
+from tfrec.models.learning import FittedModel
 from tfrec.models.registry import model_class
 from trainer.data import JobData
 from trainer.evaluation.direction import LOWER_IS_BETTER
@@ -25,6 +26,7 @@ from trainer.report.facts import beyond_accuracy, cost_facts, dataset_facts, fea
 from trainer.report.item_map import ItemMap, item_map
 from trainer.report.plots import SERIES
 from trainer.report.ranks import cut_curves, exposure_plots, shown_models
+from trainer.report.ratings import rating_rows
 from trainer.report.results import MAIN_SET, JobResults
 from trainer.report.tables import column_names, main_table, set_rows, slice_tables
 
@@ -71,6 +73,7 @@ def write_report(
         cuts=cut_curves(models) if models else [],
         slices=slice_tables(results),
         calibration=calibration_plot(results),
+        ratings=rating_rows(results),
         exposures=exposure_plots(results, models),
         beyond=beyond_accuracy(results),
         item_map=_item_map(results, model),

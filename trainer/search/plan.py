@@ -48,7 +48,7 @@ class SearchPlan:
 
     @cached_property
     def space(self) -> dict[str, Dimension]:
-        own = model_class(self.model).search_space
+        own = model_class(self.model).searched(self._dataset.schema)
         return read_space(self.given_space or [f"{key}={text}" for key, text in own.items()])
 
     @cached_property
@@ -71,7 +71,11 @@ class SearchPlan:
     @property
     def monitor(self) -> str:
         """The validation metric that decides."""
-        return self.base.train.monitor or monitors(model_class(self.model).task, self._dataset.schema)[0]
+        return self.base.train.monitor or self._monitors[0]
+
+    @property
+    def _monitors(self) -> list[str]:
+        return monitors(model_class(self.model), self.base.model, self._dataset.schema)
 
     @property
     def lower_is_better(self) -> bool:
@@ -92,7 +96,7 @@ class SearchPlan:
         """
         if not self.space:
             raise ConfigError(f"{self.model} brings no search space of its own; name keys with --space KEY=RANGE")
-        require_monitor(self.monitor, monitors(model_class(self.model).task, self._dataset.schema))
+        require_monitor(self.monitor, self._monitors)
         fixed = {key for override in self.overrides for key, _ in assignments(override)}
         for key, dimension in self.space.items():
             where = f"--space {key}={dimension.text}"

@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfrec.errors import DataError, Stopped
-from tfrec.models.base import GradientModel
+from tfrec.models.learning import GradientModel
 from trainer.cluster.placement import Placement
 from trainer.config import TrainConfig
 from trainer.evaluation.direction import LOWER_IS_BETTER

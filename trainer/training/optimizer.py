@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfrec.models.base import GradientModel
+from tfrec.models.learning import GradientModel
 from tfrec.optimizers import SGD, Adagrad, Adam, Ftrl, Group, RowOptimizer, Rule
 from trainer.config import TrainConfig
 from trainer.training.schedule import learning_rate

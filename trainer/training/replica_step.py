@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfrec.dataset.records import Tensors
-from tfrec.models.base import GradientModel
+from tfrec.models.learning import GradientModel
 from tfrec.replicas import share
 from tfrec.row_sums import compiled_by_xla
 

@@ -27,7 +27,8 @@ import tensorflow as tf
 
 from tfrec.errors import ConfigError
 from tfrec.layers.id_tables import IdTable
-from tfrec.models.base import FittedModel, GradientModel, Recommender
+from tfrec.models.base import Recommender
+from tfrec.models.learning import FittedModel, GradientModel
 from trainer.config import JobConfig, load_job_config
 from trainer.data import JobData
 from trainer.job import JobDirectory

@@ -25,7 +25,7 @@ from tfrec.dataset.directory import VOCABULARY, DatasetDirectory
 from tfrec.errors import ArtifactError
 from tfrec.layers.id_tables import IdTable
 from tfrec.layers.tables import RowPlan, look_up, main_row
-from tfrec.models.base import GradientModel
+from tfrec.models.learning import GradientModel
 from tfrec.schema import FIRST_OOV_ID, CategoricalFeature, NumericFeature, SequenceFeature, TextFeature
 from trainer.job import JobDirectory
 from trainer.warm_start.stored_weights import variable_paths

@@ -14,7 +14,8 @@ import tensorflow as tf
 from tensorboard.plugins.projector import ProjectorConfig, visualize_embeddings  # type: ignore[import-untyped]
 
 from tfrec.layers.tables import look_up, main_row
-from tfrec.models.base import GradientModel, Recommender, RetrievalModel
+from tfrec.models.base import Recommender, RetrievalModel
+from tfrec.models.learning import GradientModel
 from trainer.data import JobData
 
 MOST_ITEMS = 10_000  # the projector computes in the browser, where more make it slow

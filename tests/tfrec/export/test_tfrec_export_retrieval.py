@@ -192,8 +192,22 @@ def test_a_history_is_given_row_by_row(retrieval, log):
 def test_a_history_longer_than_the_model_reads_counts_by_its_last_items(retrieval, log):
     items = list(log.items)
     long, last = items[:60], items[40:60]
-    found = [retrieval.ask("recommend", user_id=USERS[:1], history=[h])["scores"] for h in (long, last)]
+    found = [
+        retrieval.ask("recommend", user_id=USERS[:1], history=[h], exclude_seen=[False])["scores"] for h in (long, last)
+    ]
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
+def test_what_a_request_says_was_seen_is_not_recommended_unless_it_is_wanted(retrieval):
+    every = 121
+    histories = [["i0003", "i0004", "never seen"], ["i0050", "", ""]]
+    asked = {"user_id": ["nobody", "nobody"], "history": histories, "k": [every]}
+    new, all_of_it = retrieval.ask("recommend", **asked), retrieval.ask("recommend", exclude_seen=[False], **asked)
+    for found, everything, history in zip(names_of(new), names_of(all_of_it), histories, strict=True):
+        assert len(everything) == every
+        assert found == [name for name in everything if name not in history]
+    mixed = retrieval.ask("recommend", exclude_seen=[True, False], **asked)
+    assert names_of(mixed) == [names_of(new)[0], names_of(all_of_it)[1]]
 
 
 def test_given_user_features_take_the_place_of_stored_ones_and_are_spread_over_the_batch(retrieval):

@@ -14,7 +14,7 @@ from tests.tfrec.models.taken_items import inputs_of, profile_by_hand, request
 from tfrec.errors import ConfigError
 from tfrec.models import ease
 from tfrec.models.ease import EASE, EASEConfig
-from tfrec.models.item_to_item import TIE_BREAK
+from tfrec.models.profiles.cold_start import TIE_BREAK
 from trainer.checks.memory import Device, memory_need, require_fit
 
 NON_DEFAULT = {"profile": "history", "half_life": 2.5, "l2": 7.5, "top": 9, "precision": "float32"}

@@ -10,10 +10,11 @@ from scipy import sparse
 
 from tests.contracts import PersonalContract
 from tests.tfrec.models.taken_items import inputs_of, profile_by_hand, request
-from tfrec.models import item_knn, item_weights
+from tfrec.models import item_knn
 from tfrec.models.item_knn import ItemKNN, ItemKNNConfig
-from tfrec.models.item_to_item import TIE_BREAK
-from tfrec.models.largest import largest_of_rows
+from tfrec.models.neighbours import item_weights
+from tfrec.models.neighbours.largest import largest_of_rows
+from tfrec.models.profiles.cold_start import TIE_BREAK
 
 NON_DEFAULT = {
     "profile": "training",
@@ -23,6 +24,9 @@ NON_DEFAULT = {
     "profile_power": 0.25,
     "candidate_power": 0.75,
     "weighting": "binary",
+    "feedback": "explicit",
+    "baseline": {"kind": "user", "user_l2": 1.5, "item_l2": 2.5},
+    "certainty": 0.75,
 }
 
 

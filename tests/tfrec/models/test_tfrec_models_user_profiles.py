@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.tfrec.models.taken_items import inputs_of, profile_by_hand, request
 from tfrec.errors import ConfigError
-from tfrec.models.user_profiles import ProfileConfig, UserProfiles
+from tfrec.models.profiles.user_profiles import ProfileConfig, UserProfiles
 
 ITEMS = 6
 lists = st.lists(st.integers(0, ITEMS - 1), max_size=8)

@@ -3,10 +3,17 @@
 import numpy as np
 import tensorflow as tf
 
-from tests.contracts import PersonalContract, RetrievalContract
-from tests.trainer.planted_world import TWO_TOWER_WITH_FEATURES
+from tests.contracts import PersonalContract
+from tests.tfrec.models.taken_items import FIRST_ID, UNKNOWN
+from tests.trainer.planted_world import TWO_TOWER_WITH_FEATURES, quiet_console
+from tfrec.dataset.directory import DatasetDirectory
+from trainer.cluster.placement import Placement
+from trainer.data import JobData
+from trainer.job import JobDirectory
+from trainer.model import build_model
+from trainer.run import make_trainer
 
-TWO_TOWERS = {"serving_default", "recommend", "items", "user_embedding", "item_embedding"}
+TWO_TOWERS = {"serving_default", "recommend", "items", "explain", "user_embedding", "item_embedding"}
 TWO_TOWER_NON_DEFAULT = {
     "embedding_dim": 7,
     "use_history": False,
@@ -41,6 +48,7 @@ class TestTwoTowerOfIdsAlone(PersonalContract):
 class TestTwoTowerWithFeatures(PersonalContract):
     model = "two_tower"
     overrides = TWO_TOWER_WITH_FEATURES
+    has_content = True
     non_default = TWO_TOWER_NON_DEFAULT
     signatures = TWO_TOWERS
     gain_over_popularity = 3.0
@@ -62,15 +70,36 @@ class TestTwoTowerWithFeatures(PersonalContract):
         assert similarity[alike].mean() > similarity[others].mean()
 
 
-class TestPopularity(RetrievalContract):
-    model = "popularity"
-    gain_over_popularity = 1.0
+class WithoutSomeItems(JobData):
+    """A tenth of the items is taken out of training, and out of everyone's history."""
 
-    def test_scores_are_the_training_counts_of_the_log(self, trained, log):
-        model, data, _ = trained
-        expected = dict.fromkeys(log.items, 0)
-        for event in log.of_split("train"):
-            expected[event.item_id] += 1
-        scores = model.scores({"user_id": tf.constant([1, 2])}).numpy()
-        for row in scores:
-            assert {item_id.decode(): n for item_id, n in zip(data.catalogue.ids, row, strict=True)} == expected
+    def _read(self, name, columns):
+        records = super()._read(name, None)
+        history = records["history"]
+        records["history"] = np.where(is_held_out(history - FIRST_ID) & (history >= FIRST_ID), UNKNOWN, history)
+        kept = ~is_held_out(records["item_index"]) if name == "train" else slice(None)
+        return {column: records[column][kept] for column in columns or records}
+
+
+def is_held_out(items):
+    return items % 10 == 3
+
+
+def test_items_that_nobody_took_in_training_are_told_apart_by_their_features(world, tmp_path):
+    overrides = (*TWO_TOWER_WITH_FEATURES, "train.epochs=12", "train.learning_rate=0.01")
+    config, data = world.config("two_tower", *overrides), WithoutSomeItems(DatasetDirectory(world.dataset()))
+    model = build_model(config, data)
+    make_trainer(model, config, data, JobDirectory(tmp_path / "job"), quiet_console(), Placement("one")).run()
+    held_out = is_held_out(np.arange(data.catalogue.size))
+    train, everything = data.model_inputs.train, world.data().interactions("train", "validation", "test")
+    assert train.item_counts()[held_out].max() == 0
+    model.refresh()
+    scores = model.scores({name: tf.constant(data.test[name]) for name in model.required_features}).numpy()
+    areas = []
+    for user, row in zip(data.test["user_index"], scores, strict=True):
+        took = held_out & np.isin(np.arange(data.catalogue.size), everything.of_user(user))
+        others = held_out & ~took
+        if took.any() and others.any():
+            areas.append(np.mean(row[took][:, None] > row[others][None, :]))
+    print(f"AUC among held-out items {np.mean(areas):.3f}")
+    assert np.mean(areas) > 0.6  # 0.5 is chance

@@ -7,9 +7,9 @@ import abc
 import numpy as np
 import tensorflow as tf
 
-from tfrec.models.base import frozen_variable
-from tfrec.models.largest import largest_columns
-from tfrec.models.user_profiles import Profiles
+from tfrec.models.learning import frozen_variable
+from tfrec.models.neighbours.largest import largest_columns
+from tfrec.models.profiles.user_profiles import Profiles
 
 PAIRS_AT_ONCE = 1 << 22  # (profile item, neighbour) pairs in memory while a batch is scored
 
@@ -30,6 +30,10 @@ class ItemWeights(tf.Module, abc.ABC):
     def scores(self, profiles: Profiles, batch: tf.Tensor) -> tf.Tensor:
         """P · W."""
 
+    @abc.abstractmethod
+    def of_pairs(self, items: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+        """Item indices i [n] and j [n, m] → W_ij float32 [n, m]."""
+
 
 class DenseWeights(ItemWeights):
     """All num_items² weights."""
@@ -49,6 +53,10 @@ class DenseWeights(ItemWeights):
         shape = tf.stack([tf.cast(batch, tf.int64), tf.shape(self._weights, tf.int64)[0]])
         sparse = tf.SparseTensor(tf.stack([profiles.rows, profiles.items], axis=1), profiles.weights, shape)
         return tf.sparse.sparse_dense_matmul(sparse, self._weights)
+
+    def of_pairs(self, items: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+        rows = tf.broadcast_to(items[:, None], tf.shape(others))
+        return tf.gather_nd(self._weights, tf.stack([rows, others], axis=-1))
 
 
 class NeighbourTable(ItemWeights):
@@ -90,6 +98,15 @@ class NeighbourTable(ItemWeights):
         count = tf.size(profiles.rows)
         _, total = tf.while_loop(lambda start, _: start < count, add, (0, tf.zeros([size])), parallel_iterations=1)
         return tf.reshape(total, tf.stack([batch, self._num_items]))
+
+    def of_pairs(self, items: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+        ids, weights = tf.cast(tf.gather(self._ids, items), others.dtype), tf.gather(self._weights, items)
+        # Stable: where a row has fewer neighbours, the zeros behind them have the id 0, and come after a true one.
+        order = tf.argsort(ids, axis=1, stable=True)
+        ids, weights = tf.gather(ids, order, batch_dims=1), tf.gather(weights, order, batch_dims=1)
+        places = tf.minimum(tf.searchsorted(ids, others), self.width - 1)
+        is_neighbour = tf.equal(tf.gather(ids, places, batch_dims=1), others)
+        return tf.where(is_neighbour, tf.gather(weights, places, batch_dims=1), 0.0)
 
 
 def table_width(num_items: int, neighbours: int) -> int:

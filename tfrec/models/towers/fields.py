@@ -21,8 +21,9 @@ from tfrec.layers import (
     choose_features,
 )
 from tfrec.layers.id_tables import fixed_rows
-from tfrec.models.base import GradientModel, ModelConfig, RankingModel
+from tfrec.models.base import ModelConfig, RankingModel
 from tfrec.models.inputs import ModelInputs
+from tfrec.models.learning import GradientModel
 from tfrec.replicas import global_mean, share
 from tfrec.schema import LABEL, Schema
 

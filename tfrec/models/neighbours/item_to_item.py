@@ -2,8 +2,8 @@ r"""Item-to-item models: the user is what the user took, and a square matrix say
 
 .. math:: s(u, j) = \sum_i p_{ui} W_{ij} + \epsilon \, c_j / \max_k c_k
 
-p_u is the profile (`tfrec.models.user_profiles`), c the training counts: where the profile is empty or says nothing of
-two items, the more popular one comes first.
+p_u is the profile (`tfrec.models.profiles.user_profiles`), c the training counts: where the profile is empty or says
+nothing of two items, the more popular one comes first.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from scipy import sparse
 
 from tfrec.dataset.interactions import Interactions
 from tfrec.dataset.records import Tensors
-from tfrec.models.base import FittedModel, RetrievalModel, frozen_variable
+from tfrec.models.base import Reasons, RetrievalModel
 from tfrec.models.inputs import ModelInputs
-from tfrec.models.item_weights import ItemWeights
-from tfrec.models.user_profiles import ProfileConfig, UserProfiles
+from tfrec.models.learning import FittedModel, frozen_variable
+from tfrec.models.neighbours.item_weights import ItemWeights
+from tfrec.models.profiles.cold_start import popularity_prior
+from tfrec.models.profiles.reasons import contributions
+from tfrec.models.profiles.user_profiles import ProfileConfig, UserProfiles
 
 # Where these models are kept and asked: a GPU has no deterministic sparse product, and less room for num_items².
 DEVICE = "CPU:0"
-TIE_BREAK = 1e-6  # far below the weights, far above what float32 makes of zero
 
 
 class ItemToItem(RetrievalModel, FittedModel, tf.Module):
@@ -43,8 +45,7 @@ class ItemToItem(RetrievalModel, FittedModel, tf.Module):
             self._tie_break = frozen_variable(tf.zeros([inputs.num_items]), "tie_break")
 
     def fit(self, inputs: ModelInputs) -> None:
-        counts = inputs.train.item_counts().astype(np.float32)
-        self._tie_break.assign(TIE_BREAK * counts / max(counts.max(initial=0), 1))
+        self._tie_break.assign(popularity_prior(inputs.train.item_counts()))
         self._fit_weights(inputs)
 
     def _fit_weights(self, inputs: ModelInputs) -> None:
@@ -54,6 +55,16 @@ class ItemToItem(RetrievalModel, FittedModel, tf.Module):
         with tf.device(DEVICE):
             batch = tf.shape(features[self.inputs.schema.user_id])[0]
             return self._weights.scores(self._profiles(features), batch) + self._tie_break
+
+    def explain(self, features: Tensors, items: tf.Tensor, reasons: int) -> Reasons:
+        """The items of the profile that add most to the score, exactly: p_ui · W_ij."""
+        with tf.device(DEVICE):
+            return contributions(
+                self._profiles(features), self._weights.of_pairs, items, reasons, self.reason_source.item_ids
+            )
+
+    def profiles_for_reasons(self) -> UserProfiles:
+        return self._profiles
 
     @property
     def state(self) -> list[tf.Variable]:

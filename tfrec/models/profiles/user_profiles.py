@@ -14,8 +14,9 @@ from pydantic import Field
 
 from tfrec.dataset.records import Tensors
 from tfrec.errors import ConfigError
-from tfrec.models.base import ModelConfig, frozen_variable
+from tfrec.models.base import ModelConfig
 from tfrec.models.inputs import ModelInputs
+from tfrec.models.learning import frozen_variable
 from tfrec.schema import CategoricalFeature
 
 
@@ -82,36 +83,46 @@ class UserProfiles(tf.Module):
 
     def __call__(self, features: Tensors) -> Profiles:
         """Profiles of a batch; an item that stands twice counts where it stands last."""
+        items = self._taken(features)
+        is_latest = self._is_latest(items.value_rowids(), items.values)
+        rows, taken = (tf.boolean_mask(values, is_latest) for values in (items.value_rowids(), items.values))
+        return Profiles(rows, taken, self._weights(rows, items.nrows()))
+
+    def _taken(self, features: Tensors) -> tf.RaggedTensor:
+        """Item indices of each row, oldest first; int64 [batch, None]."""
         parts = []
         if self._training is not None:
-            parts.append(self._of_training(features[self._user_id]))
+            found = self._of_training(features[self._user_id], self._training[1])
+            parts.append(found.with_values(tf.cast(found.values, tf.int64)))
         if self._history is not None:
-            parts.append(self._of_history(features[self._history]))
-        items = tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
-        rows, taken = self._latest_of_each(items.value_rowids(), items.values)
-        if self._half_life is None:
-            return Profiles(rows, taken, tf.ones_like(rows, tf.float32))
-        ends = tf.cumsum(tf.math.bincount(tf.cast(rows, tf.int32), minlength=tf.cast(items.nrows(), tf.int32)))
-        came_after = tf.gather(ends, rows) - 1 - tf.range(tf.size(rows))
-        return Profiles(rows, taken, tf.pow(0.5, tf.cast(came_after, tf.float32) / self._half_life))
+            ids = features[self._history]
+            parts.append(self._of_history(ids, tf.cast(ids, tf.int64) - self._first_item))
+        return tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
 
-    def _of_training(self, users: tf.Tensor) -> tf.RaggedTensor:
+    def _weights(self, rows: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+        """By what came after, of distinct items in the order of time; float32 [n]."""
+        if self._half_life is None:
+            return tf.ones_like(rows, tf.float32)
+        ends = tf.cumsum(tf.math.bincount(tf.cast(rows, tf.int32), minlength=tf.cast(batch, tf.int32)))
+        came_after = tf.gather(ends, rows) - 1 - tf.range(tf.size(rows))
+        return tf.pow(0.5, tf.cast(came_after, tf.float32) / self._half_life)
+
+    def _of_training(self, users: tf.Tensor, values: tf.Tensor) -> tf.RaggedTensor:
+        """`values` [events] of the training events of each user; [batch, None]."""
         assert self._training is not None
-        splits, items = self._training
         index = tf.cast(users, tf.int64) - self._first_user
         is_known = (index >= 0) & (index < self._num_users)
-        table = tf.RaggedTensor.from_row_splits(items, splits, validate=False)
-        found = tf.gather(table, tf.where(is_known, index, self._num_users))
-        return found.with_values(tf.cast(found.values, tf.int64))
+        table = tf.RaggedTensor.from_row_splits(values, self._training[0], validate=False)
+        return tf.gather(table, tf.where(is_known, index, self._num_users))
 
-    def _of_history(self, ids: tf.Tensor) -> tf.RaggedTensor:
+    def _of_history(self, ids: tf.Tensor, values: tf.Tensor) -> tf.RaggedTensor:
+        """`values` [batch, width] where a history has an item of the catalogue; [batch, None]."""
         index = tf.cast(ids, tf.int64) - self._first_item
-        return tf.ragged.boolean_mask(index, (index >= 0) & (index < self._num_items))
+        return tf.ragged.boolean_mask(values, (index >= 0) & (index < self._num_items))
 
-    def _latest_of_each(self, rows: tf.Tensor, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Without the earlier ones of pairs that stand several times."""
+    def _is_latest(self, rows: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """Whether no later entry is of the same row and item; bool [n]."""
         places = tf.range(tf.size(items))
         distinct, number = tf.unique(rows * self._num_items + items)
         latest = tf.math.unsorted_segment_max(places, number, tf.size(distinct))
-        is_latest = tf.gather(latest, number) == places
-        return tf.boolean_mask(rows, is_latest), tf.boolean_mask(items, is_latest)
+        return tf.equal(tf.gather(latest, number), places)

@@ -1,0 +1,88 @@
+"""How a model learns: counted or solved in one go, or by gradient steps on batches."""
+
+from __future__ import annotations
+
+import abc
+from typing import ClassVar, Literal
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from tfrec.dataset.records import Tensors
+from tfrec.layers.id_tables import IdTable
+from tfrec.models.inputs import ModelInputs
+
+TrainingRows = Literal["events", "users", "items"]
+
+
+class FittedModel(abc.ABC):
+    """A model that is counted or solved in one go."""
+
+    has_seed: ClassVar[bool] = False
+    seed: int = 0  # of the job; for what starts from random numbers
+
+    @classmethod
+    def fit_flops(cls, num_items: int) -> float:
+        """Floating-point operations of a `fit` that the catalogue decides, about; 0 where the log does."""
+        return 0.0
+
+    @abc.abstractmethod
+    def fit(self, inputs: ModelInputs) -> None:
+        """Learn from `inputs.train`."""
+
+
+class GradientModel(tfrs.Model):  # type: ignore[misc]
+    """A model that learns by gradient steps on batches; Keras tracks its variables."""
+
+    has_seed: ClassVar[bool] = True
+    seed: int = 0
+    compute_type: tf.DType = tf.float32  # of the matrices while training; weights stay float32
+    # What a row of a batch is. "users" or "items": batches hold `USER_INDEX` or `ITEM_INDEX` alone, each user (item)
+    # with training events once an epoch, and the model looks the rest up in `inputs.train`. A property may stand in
+    # its place that reads `self.config` alone.
+    training_rows: TrainingRows = "events"
+
+    @property
+    def steps_taken(self) -> tf.Tensor:
+        """Of training; int64 scalar, 0 before there is an optimiser."""
+        optimizer = getattr(self, "optimizer", None)
+        return tf.constant(0, tf.int64) if optimizer is None else tf.convert_to_tensor(optimizer.iterations)
+
+    def draw_seed(self, salt: int, *, per_replica: bool = True) -> tf.Tensor:
+        """Seed of what is drawn at random in this step, int32 [2].
+
+        It follows from the model's seed, the number of steps taken and the replica alone: a run that is resumed draws
+        what it would have drawn. `salt` tells the draws of one step apart; without `per_replica` all replicas draw the
+        same.
+        """
+        seed = tf.random.experimental.stateless_fold_in(tf.constant([self.seed, salt], tf.int32), self.steps_taken)
+        if not per_replica:
+            return seed
+        replica = tf.distribute.get_replica_context()
+        place = 0 if replica is None else replica.replica_id_in_sync_group
+        return tf.random.experimental.stateless_fold_in(seed, tf.cast(place, tf.int64))
+
+    def wide_variables(self) -> list[tf.Variable]:
+        """Weights of the linear part, which may follow another optimiser than the rest."""
+        return []
+
+    def id_tables(self) -> list[IdTable]:
+        """Every variable whose rows belong to features; a later model takes them over by token, others whole."""
+        raise NotImplementedError
+
+    def train_columns(self) -> frozenset[str]:
+        """Columns of the training records that `compute_loss` reads."""
+        raise NotImplementedError
+
+    def compute_loss(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
+        """Mean loss of a batch of training records; a scalar.
+
+        With several replicas each returns its share: the sum over replicas is the mean over the global batch.
+        """
+        raise NotImplementedError
+
+
+def frozen_variable(values: np.ndarray | tf.Tensor, name: str) -> tf.Variable:
+    """A variable that is saved with the model and never trained."""
+    return tf.Variable(values, trainable=False, name=name)
