@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # base loads TensorFlow, and the names of the models should b
     from tfrec.models.base import Recommender
 
 _MODELS = {
+    "als": "tfrec.models.als:ALS",
     "deepfm": "tfrec.models.deepfm:DeepFM",
     "ease": "tfrec.models.ease:EASE",
     "item_knn": "tfrec.models.item_knn:ItemKNN",
