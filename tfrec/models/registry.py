@@ -15,6 +15,7 @@ _MODELS = {
     "deepfm": "tfrec.models.deepfm:DeepFM",
     "ease": "tfrec.models.ease:EASE",
     "item_knn": "tfrec.models.item_knn:ItemKNN",
+    "matrix_factorization": "tfrec.models.matrix_factorization:MatrixFactorization",
     "popularity": "tfrec.models.popularity:Popularity",
     "two_tower": "tfrec.models.two_tower:TwoTower",
     "wide_deep": "tfrec.models.wide_deep:WideDeep",
