@@ -12,11 +12,13 @@ if TYPE_CHECKING:  # base loads TensorFlow, and the names of the models should b
 
 _MODELS = {
     "als": "tfrec.models.als:ALS",
+    "autorec": "tfrec.models.autorec:AutoRec",
     "deepfm": "tfrec.models.deepfm:DeepFM",
     "ease": "tfrec.models.ease:EASE",
     "item_knn": "tfrec.models.item_knn:ItemKNN",
     "matrix_factorization": "tfrec.models.matrix_factorization:MatrixFactorization",
     "popularity": "tfrec.models.popularity:Popularity",
+    "rbm": "tfrec.models.rbm:RBM",
     "two_tower": "tfrec.models.two_tower:TwoTower",
     "wide_deep": "tfrec.models.wide_deep:WideDeep",
 }

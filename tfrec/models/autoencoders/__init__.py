@@ -1,0 +1,1 @@
+"""Rows of the interaction matrix in, rows out."""
