@@ -17,6 +17,8 @@ _MODELS = {
     "ease": "tfrec.models.ease:EASE",
     "item_knn": "tfrec.models.item_knn:ItemKNN",
     "matrix_factorization": "tfrec.models.matrix_factorization:MatrixFactorization",
+    "mult_dae": "tfrec.models.mult_dae:MultDAE",
+    "mult_vae": "tfrec.models.mult_vae:MultVAE",
     "popularity": "tfrec.models.popularity:Popularity",
     "rbm": "tfrec.models.rbm:RBM",
     "two_tower": "tfrec.models.two_tower:TwoTower",
