@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # base loads TensorFlow, and the names of the models should b
 _MODELS = {
     "als": "tfrec.models.als:ALS",
     "autorec": "tfrec.models.autorec:AutoRec",
+    "bayesian_mf": "tfrec.models.bayesian_mf:BayesianMF",
     "deepfm": "tfrec.models.deepfm:DeepFM",
     "ease": "tfrec.models.ease:EASE",
     "item_knn": "tfrec.models.item_knn:ItemKNN",

@@ -1,0 +1,1 @@
+"""Vectors of which only a distribution is known."""
