@@ -16,6 +16,7 @@ _MODELS = {
     "bayesian_mf": "tfrec.models.bayesian_mf:BayesianMF",
     "deepfm": "tfrec.models.deepfm:DeepFM",
     "ease": "tfrec.models.ease:EASE",
+    "item2vec": "tfrec.models.item2vec:Item2Vec",
     "item_knn": "tfrec.models.item_knn:ItemKNN",
     "matrix_factorization": "tfrec.models.matrix_factorization:MatrixFactorization",
     "mult_dae": "tfrec.models.mult_dae:MultDAE",
@@ -23,6 +24,7 @@ _MODELS = {
     "popularity": "tfrec.models.popularity:Popularity",
     "rbm": "tfrec.models.rbm:RBM",
     "two_tower": "tfrec.models.two_tower:TwoTower",
+    "user2vec": "tfrec.models.user2vec:User2Vec",
     "wide_deep": "tfrec.models.wide_deep:WideDeep",
 }
 

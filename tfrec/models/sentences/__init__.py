@@ -1,0 +1,1 @@
+"""Users' items read as text."""
