@@ -14,6 +14,7 @@ _MODELS = {
     "als": "tfrec.models.als:ALS",
     "autorec": "tfrec.models.autorec:AutoRec",
     "bayesian_mf": "tfrec.models.bayesian_mf:BayesianMF",
+    "content": "tfrec.models.content:Content",
     "deepfm": "tfrec.models.deepfm:DeepFM",
     "ease": "tfrec.models.ease:EASE",
     "item2vec": "tfrec.models.item2vec:Item2Vec",
