@@ -26,6 +26,7 @@ _MODELS = {
     "rbm": "tfrec.models.rbm:RBM",
     "two_tower": "tfrec.models.two_tower:TwoTower",
     "user2vec": "tfrec.models.user2vec:User2Vec",
+    "user_knn": "tfrec.models.user_knn:UserKNN",
     "wide_deep": "tfrec.models.wide_deep:WideDeep",
     "youtube_retrieval": "tfrec.models.youtube_retrieval:YoutubeRetrieval",
 }
