@@ -18,6 +18,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from benchmarks.flags import picked
 from benchmarks.training import processes
 
 
@@ -44,10 +45,10 @@ def main() -> None:
     given = {name: getattr(chosen, name) for name in ("seeds", "trials", "minutes")}
     changed = {name: value for name, value in given.items() if value is not None}
     size = dataclasses.replace(SIZES[chosen.size], **changed)
-    datasets = [DATASETS[name] for name in _picked(flags, "--datasets", chosen.datasets, DATASETS, size.datasets)]
+    datasets = [DATASETS[name] for name in picked(flags, "--datasets", chosen.datasets, DATASETS, size.datasets)]
     ours, others = our_models(), peers()
-    wanted = {*_picked(flags, "--models", chosen.models, [one.name for one in ours]),
-              *_picked(flags, "--peers", chosen.peers, [one.name for one in others])}  # fmt: skip
+    wanted = {*picked(flags, "--models", chosen.models, [one.name for one in ours]),
+              *picked(flags, "--peers", chosen.peers, [one.name for one in others])}  # fmt: skip
     entrants = [one for one in (*ours, *others) if one.name in wanted]
     arena = Arena(chosen.data_dir, chosen.work_dir.resolve())
     for data in datasets:
@@ -63,19 +64,6 @@ def main() -> None:
     print(versions(arena, entrants), flush=True)
     write_choices(arena.work / "tuned.yaml", outcomes)
     arena.say(f"the chosen settings are in {arena.work / 'tuned.yaml'}")
-
-
-def _picked(
-    flags: argparse.ArgumentParser, flag: str, given: str | None, allowed: object, default: object = None
-) -> list[str]:
-    """Names of a comma-separated flag; an unknown one is the caller's mistake."""
-    names: list[str] = list(allowed)  # type: ignore[call-overload]
-    if given is None:
-        return list(default) if default is not None else names  # type: ignore[call-overload]
-    wanted = [name for name in given.split(",") if name]
-    if unknown := sorted(set(wanted) - set(names)):
-        flags.error(f"{flag}: {', '.join(unknown)}; choose of {', '.join(names)}")
-    return wanted
 
 
 if __name__ == "__main__":

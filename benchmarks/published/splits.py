@@ -1,0 +1,164 @@
+"""The published files, and how settings are chosen on a cut of their training part alone."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks.training.processes import make, run
+
+CUT_SHARE = 0.1  # of the training rows: what settings and epochs are chosen by
+CUT_SEED = 1
+TAB = {"delimiter": "\t", "header": False}
+MOVIELENS = {"delimiter": "::", "header": False, "quote": None}
+FEATURES = {
+    "age": {"role": "user", "kind": "categorical"},
+    "gender": {"role": "user", "kind": "categorical"},
+    "occupation": {"role": "user", "kind": "categorical"},
+    "title": {"role": "item", "kind": "text", "tokens": {}},
+    "genres": {"role": "item", "kind": "categorical", "separator": "|", "max_values": 6},
+    "history": {
+        "role": "user",
+        "kind": "sequence",
+        "length": 100,
+    },  # in the order of the file, which is not that of time
+}
+USERS = {"files": "users.dat", **MOVIELENS, "columns": ["user", "gender", "age", "occupation", "zip_code"]}
+ITEMS = {"files": "movies.dat", **MOVIELENS, "encoding": "latin-1", "columns": ["item", "title", "genres"]}
+
+
+@dataclass(frozen=True)
+class PublishedSplit:
+    """Files of a paper's experiment.
+
+    Attributes:
+        name: of the folder below --data-dir.
+        title: for tables.
+        preset: of `evaluation.protocol`.
+        asked: the query set whose metrics are the paper's.
+        metrics: of these the first decides the order of the rows.
+        train: file of the training rows.
+        train_columns: its columns.
+        test: file of the test rows.
+        test_columns: its columns.
+        negatives: file of given candidates, below `name`.
+        has_features: whether its ids are MovieLens-1M's own, so that ml-1m/users.dat and movies.dat belong to it.
+
+    """
+
+    name: str
+    title: str
+    preset: str
+    asked: str
+    metrics: tuple[str, ...]
+    train: str
+    train_columns: tuple[str, ...]
+    test: str
+    test_columns: tuple[str, ...]
+    negatives: str | None = None
+    has_features: bool = False
+
+    def files(self, data_dir: Path) -> list[Path]:
+        """All that must be there."""
+        own = [name for name in (self.train, self.test, self.negatives) if name is not None]
+        features = [data_dir / "ml-1m" / name for name in ("users.dat", "movies.dat")] if self.has_features else []
+        return [data_dir / self.name / name for name in own] + features
+
+    def overrides(self, data_dir: Path) -> list[str]:
+        """Of a job's config: how it is evaluated."""
+        found = [f"evaluation.protocol={self.preset}"]
+        if self.negatives is not None:
+            found.append(f"evaluation.negatives.file={data_dir / self.name / self.negatives}")
+        return found
+
+
+SPLITS = {
+    split.name: split
+    for split in (
+        PublishedSplit(
+            "ml-1m-topn",
+            "ML-1M, ratings ≥ 4, the hold-out of Anelli et al. 2022, full ranking",
+            "topn",
+            "test",
+            ("ndcg_at_10", "recall_at_10", "precision_at_10"),
+            "train.tsv",
+            ("user", "item"),
+            "test.tsv",
+            ("user", "item", "stars", "time"),
+            has_features=True,
+        ),
+        PublishedSplit(
+            "ml-1m-ncf",
+            "ML-1M, the files of He et al. 2017, one positive among 99 sampled items",
+            "ncf",
+            "test_sampled",
+            ("ndcg_at_10", "hit_rate_at_10"),
+            "ml-1m.train.pairs.tsv",
+            ("user", "item", "stars"),
+            "ml-1m.test.rating",
+            ("user", "item", "stars", "time"),
+            negatives="ml-1m.test.negative",
+        ),
+    )
+}
+
+
+def dataset(split: PublishedSplit, data_dir: Path, work: Path, *, cut: bool) -> Path:
+    """The dataset of the published files, or of a cut of the training file into training and validation."""
+    name = f"{split.name}-{'cut' if cut else 'whole'}"
+    logs = make(work / "logs" / name, lambda target: _write_log(split, data_dir, target, cut=cut))
+
+    def write(target: Path) -> None:
+        config = work / "datasets" / f"{name}.yaml"
+        config.write_text(yaml.safe_dump(dataset_config(split, cut=cut)), encoding="utf-8")
+        command = ["-m", "transforms.run", "--config", str(config), "--input-dir", str(logs), "--output", str(target)]
+        run(command, work / "datasets" / f"{name}.log")
+
+    (work / "datasets").mkdir(parents=True, exist_ok=True)
+    return make(work / "datasets" / name, write)
+
+
+def dataset_config(split: PublishedSplit, *, cut: bool) -> dict[str, Any]:
+    """The content of dataset.yaml."""
+    train = {**TAB, "columns": list(split.train_columns)}
+    other = train if cut else {**TAB, "columns": list(split.test_columns)}
+    part = "validation" if cut else "test"
+    ids = {name: {"role": name, "kind": "categorical", "id": True} for name in ("user", "item")}
+    return {
+        "name": split.name,
+        "events": [
+            {"files": "train.tsv", "split": "train", **train},
+            {"files": f"{part}.tsv", "split": part, **other},
+        ],
+        **({"users": USERS, "items": ITEMS} if split.has_features else {}),
+        "features": {**ids, **(FEATURES if split.has_features else {})},
+        "split": {"strategy": "given"},
+    }
+
+
+def cut_rows(count: int) -> np.ndarray:
+    """Which training rows are validation. bool [count]"""
+    return np.random.default_rng(CUT_SEED).random(count) < CUT_SHARE
+
+
+def _write_log(split: PublishedSplit, data_dir: Path, target: Path, *, cut: bool) -> None:
+    target.mkdir(parents=True)
+    train = (data_dir / split.name / split.train).read_bytes().splitlines(keepends=True)
+    if cut:
+        is_validation = cut_rows(len(train))
+        for part, rows in (("train", ~is_validation), ("validation", is_validation)):
+            (target / f"{part}.tsv").write_bytes(b"".join(train[row] for row in np.flatnonzero(rows)))
+    else:
+        (target / "train.tsv").write_bytes(b"".join(train))
+        shutil.copy(data_dir / split.name / split.test, target / "test.tsv")
+    if split.has_features:
+        shutil.copy(data_dir / "ml-1m" / "users.dat", target)
+        # Without the others: the paper's catalogue are the items of the training file.
+        known = {row.split(b"\t")[1].strip() for row in train}
+        movies = (data_dir / "ml-1m" / "movies.dat").read_bytes().splitlines(keepends=True)
+        (target / "movies.dat").write_bytes(b"".join(row for row in movies if row.split(b"::")[0] in known))

@@ -1,0 +1,71 @@
+"""Results on a published split as Markdown: the models in order, each beside the reference."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from benchmarks.published.cells import Finished, Settings
+from benchmarks.published.splits import PublishedSplit
+from benchmarks.training.table import plain_table
+from tfrec.certainty import bootstrap_mean, compare_with_one, seed_summary
+
+Runs = Mapping[str, Sequence[Finished]]
+
+
+def table(split: PublishedSplit, runs: Runs, chosen: Mapping[str, Settings], reference: str) -> str:
+    """One row a model, the best first; differences of means over the seeds, paired by user."""
+
+    def mean(model: str, metric: str) -> float:
+        return statistics.mean(run.metrics[f"{split.asked}/{metric}"] for run in runs[model])
+
+    first = split.metrics[0]
+    ordered = sorted(runs, key=lambda model: -mean(model, first))
+    against = differences(runs, reference) if reference in runs else {}
+    rows = []
+    for model in ordered:
+        ndcg = np.stack([run.ndcg for run in runs[model]])
+        found = seed_summary(ndcg) if len(ndcg) > 1 else bootstrap_mean(ndcg[0])
+        rows.append(
+            (
+                model,
+                f"{mean(model, first):.4f} ({found.low:.4f}–{found.high:.4f})",
+                *(f"{mean(model, metric):.4f}" for metric in split.metrics[1:]),
+                against.get(model, ""),
+                " ".join(f"{run.metrics[f'{split.asked}/{first}']:.4f}" for run in runs[model]),
+                f"{statistics.median(run.metrics['cpu_seconds'] for run in runs[model]):.0f}",
+                f"{statistics.median(run.metrics['peak_bytes'] for run in runs[model]) / 1e9:.2f}",
+                settings_text(chosen[model]),
+            )
+        )
+    heads = ("model", f"{first} (95 %)", *split.metrics[1:], f"minus {reference} (95 %), p", f"{first} by seed",
+             "CPU s", "peak GB", "settings")  # fmt: skip
+    users = len(next(iter(runs.values()))[0].users)
+    return plain_table(f"{split.title}, {users:,} users", heads, rows)
+
+
+def differences(runs: Runs, reference: str) -> dict[str, str]:
+    """Of nDCG@10, with intervals that hold together and p adjusted for all rows."""
+    others = [model for model in runs if model != reference]
+    if not others:
+        return {}
+    each = np.stack([_by_user(runs[model]) for model in others])
+    found = compare_with_one(_by_user(runs[reference]), each)
+    numbers = zip(found.differences, found.low, found.high, found.p_values, strict=True)
+    return {
+        model: f"{difference:+.4f} ({low:+.4f}…{high:+.4f}), {p:.4f}"
+        for model, (difference, low, high, p) in zip(others, numbers, strict=True)
+    }
+
+
+def settings_text(settings: Settings) -> str:
+    rounded = {key.rpartition(".")[2]: f"{value:.3g}" if isinstance(value, float) else value
+               for key, value in settings.items()}  # fmt: skip
+    return json.dumps(rounded).replace('"', "")[1:-1] or "the defaults"
+
+
+def _by_user(runs: Sequence[Finished]) -> np.ndarray:
+    return np.mean([run.ndcg for run in runs], axis=0)

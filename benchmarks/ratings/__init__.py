@@ -1,0 +1,1 @@
+"""Rating prediction by the protocols of the papers: random hold-outs, errors over all held-out ratings."""

@@ -1,0 +1,111 @@
+"""Published splits: what a cut leaves alone, the catalogue, and the command on tiny files of their form."""
+
+import subprocess
+import sys
+from collections import Counter
+from math import log2
+
+import numpy as np
+import pytest
+import yaml
+
+from benchmarks.published.cells import EPOCHS, Place, finished, searched
+from benchmarks.published.splits import SPLITS, cut_rows, dataset
+from benchmarks.published_splits import CHOSEN
+from tfrec.dataset.directory import DatasetDirectory
+from tfrec.models.registry import model_class
+from trainer.config import TrainConfig
+from trainer.data import JobData
+
+TOPN = SPLITS["ml-1m-topn"]
+USERS, ITEMS = 60, 40
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Files in the form of ml-1m-topn, whose users like the items of their own half."""
+    root = tmp_path_factory.mktemp("published")
+    rng = np.random.default_rng(5)
+    train, test = [], []
+    for user in range(1, USERS + 1):
+        own = rng.permutation(np.arange(1, ITEMS + 1)[user % 2 :: 2])
+        train += [f"{user}\t{item}\n" for item in own[:9]]
+        test += [f"{user}\t{item}\t1\t978300760\n" for item in own[9:12]]
+    for name in ("ml-1m-topn", "ml-1m"):
+        (root / name).mkdir()
+    (root / "ml-1m-topn" / "train.tsv").write_text("".join(train))
+    (root / "ml-1m-topn" / "test.tsv").write_text("".join(test))
+    users = [f"{user}::F::25::3::55455\n" for user in range(1, USERS + 1)]
+    movies = [f"{item}::Movie {item} (1995)::Drama|Comedy\n" for item in range(1, ITEMS + 11)]
+    (root / "ml-1m" / "users.dat").write_text("".join(users))
+    (root / "ml-1m" / "movies.dat").write_text("".join(movies))
+    return Place(root, root / "work")
+
+
+def rows_of(path):
+    return [tuple(line.split("\t")[:2]) for line in path.read_text().splitlines()]
+
+
+def test_a_cut_divides_the_training_rows_and_leaves_the_test_file_alone(place):
+    dataset(TOPN, place.data_dir, place.work, cut=True)
+    log = place.work / "logs" / "ml-1m-topn-cut"
+    train, validation = rows_of(log / "train.tsv"), rows_of(log / "validation.tsv")
+    assert Counter(train + validation) == Counter(rows_of(place.data_dir / TOPN.name / "train.tsv"))
+    assert not (log / "test.tsv").exists()
+    assert 0.05 < len(validation) / len(train + validation) < 0.15
+    assert cut_rows(1000).tolist() == cut_rows(1000).tolist()
+
+
+def test_the_catalogue_are_the_items_of_the_training_file(place):
+    data = JobData(DatasetDirectory(dataset(TOPN, place.data_dir, place.work, cut=False)))
+    assert {item.decode() for item in data.catalogue.ids} == {
+        item for _, item in rows_of(place.data_dir / TOPN.name / "train.tsv")
+    }
+
+
+def test_popularity_gets_what_plain_counting_gives(place):
+    train, test = (rows_of(place.data_dir / TOPN.name / name) for name in ("train.tsv", "test.tsv"))
+    found = finished("popularity", {}, 1, TOPN, place)
+    data = JobData(DatasetDirectory(dataset(TOPN, place.data_dir, place.work, cut=False)))
+    order = {item.decode(): index for index, item in enumerate(data.catalogue.ids)}
+    counts = Counter(item for _, item in train)
+    ranked = sorted(counts, key=lambda item: (-counts[item], order[item]))
+    expected = []
+    for user in dict.fromkeys(user for user, _ in test):
+        seen, wanted = ({item for name, item in rows if name == user} for rows in (train, test))
+        top = [item for item in ranked if item not in seen][:10]
+        gain = sum(1 / log2(place + 2) for place, item in enumerate(top) if item in wanted)
+        expected.append(gain / sum(1 / log2(place + 2) for place in range(min(len(wanted), 10))))
+    assert found.ndcg.mean() == pytest.approx(np.mean(expected), abs=1e-6)
+    assert found.metrics["test/ndcg_at_10"] == pytest.approx(np.mean(expected), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_search_gives_the_epochs_that_were_best_on_the_cut_beside_the_settings(place):
+    settings = searched("item2vec", TOPN, 2, 5, place)
+    assert settings[EPOCHS] >= 1
+    assert {key.split(".")[0] for key in settings} <= {"model", "train"}
+    assert (place.work / "studies" / TOPN.name / "item2vec" / "best.yaml").exists()
+
+
+@pytest.mark.slow
+def test_the_table_has_a_row_for_each_model_with_its_difference_from_ease(place):
+    command = [sys.executable, "-m", "benchmarks.published_splits", "--data-dir", place.data_dir, "--work-dir",
+               place.work, "--splits", TOPN.name, "--models", "ease,popularity,als", "--seeds", "2"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = {line.split(" | ")[0][2:]: line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")}
+    assert rows["ease"][4] == ""
+    assert rows["popularity"][4].startswith("-")
+    assert len(rows["popularity"][5].split()) == 1  # another seed would not change it
+    assert len(rows["als"][5].split()) == 2
+    wrong = subprocess.run([*command[:7], "--models", "svd"], capture_output=True, text=True, check=False)
+    assert "svd" in wrong.stderr.splitlines()[-1]
+
+
+def test_chosen_settings_are_of_the_models_own_names():
+    for models in yaml.safe_load(CHOSEN.read_text(encoding="utf-8")).values():
+        for name, settings in models.items():
+            known = {f"model.{key}" for key in model_class(name).Config.model_fields}
+            known |= {f"train.{key}" for key in TrainConfig.model_fields}
+            assert set(settings) <= known
