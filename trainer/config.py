@@ -68,7 +68,9 @@ class TrainConfig(Config):
         None, gt=0, lt=1, description="evaluate and export an exponential moving average of the weights"
     )
     monitor: str | None = Field(
-        None, description="validation metric that decides; ndcg_at_10 or log_loss (rmse) by default"
+        None,
+        description="validation metric that decides; ndcg_at_10 or log_loss (rmse) by default; steps: none does, the "
+        "last epoch is kept, and no validation split is needed",
     )
     checkpoint_minutes: float = Field(5.0, gt=0, description="between two checkpoints within an epoch")
     projector: bool = Field(False, description="write the item vectors for TensorBoard's embedding projector")

@@ -25,6 +25,7 @@ from trainer.evaluation.choices import require_choices
 from trainer.evaluation.metrics import evaluate_job
 from trainer.evaluation.protocol import require_protocol
 from trainer.evaluation.table import print_metrics
+from trainer.evaluation.unvalidated import STEPS, Unvalidated
 from trainer.evaluation.validation import Validation, monitor_of, monitors, require_monitor
 from trainer.job import JobDirectory
 from trainer.model import build_model
@@ -79,7 +80,8 @@ def run_job(
     dataset = open_job_dataset(config)
     require_same_job(config, job)
     preflight(config, dataset, placement)
-    require_monitor(config.train.monitor, monitors(model_class(config.model_name), config.model, dataset.schema))
+    if config.train.monitor != STEPS:
+        require_monitor(config.train.monitor, monitors(model_class(config.model_name), config.model, dataset.schema))
     if must_evaluate:
         require_protocol(config.evaluation, model_class(config.model_name).task, dataset)
         require_choices(job.baselines, dataset, config.evaluation)
@@ -151,7 +153,8 @@ def make_trainer(
 
     """
     source = open_source(data, model.train_columns(), config, placement)
-    validation = Validation(model, data, config.evaluation)
+    is_measured = config.train.monitor != STEPS
+    validation = Validation(model, data, config.evaluation) if is_measured else Unvalidated(model)
     monitor = monitor_of(validation, config.train.monitor)
     progress = EpochProgress(console)
     return Trainer(model, source, config.train, job, validation, monitor, progress, placement=placement, **more)

@@ -91,6 +91,8 @@ def finished(model: str, settings: Settings, seed: int, split: PublishedSplit, p
                    "--seed", str(seed), "--no-export", "--json"]  # fmt: skip
         own = [f"{key}={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}"
                for key, value in settings.items()]  # fmt: skip
+        if issubclass(model_class(model), GradientModel):
+            own.append("train.monitor=steps")  # nothing is held back: the number of epochs is a setting
         for override in (*split.overrides(place.data_dir), "evaluation.baselines=[]", "evaluation.auc=false", *own):
             command += ["--set", override]
         ran = run(command, place.work / "last.log")

@@ -270,8 +270,8 @@ def test_a_vocabulary_larger_than_memory_is_refused(altered, tmp_path, how):
         (
             "validation",
             ConfigError,
-            "the validation split is empty, so no epoch can be chosen; give split.validation a share, or name "
-            "--eval-files",
+            "the validation split is empty, so no epoch can be chosen; give split.validation a share, name "
+            "--eval-files, or keep the last epoch with --set train.monitor=steps",
         ),
     ],
 )

@@ -22,6 +22,7 @@ from trainer.config import JobConfig
 from trainer.data import JobData
 from trainer.evaluation.choices import require_choices
 from trainer.evaluation.protocol import require_protocol
+from trainer.evaluation.unvalidated import STEPS as MONITOR_OF_STEPS
 from trainer.evaluation.validation import Validation, monitors, require_monitor
 from trainer.job import JobDirectory
 from trainer.model import build_model
@@ -68,7 +69,8 @@ def dry_run(
     task = model_class(config.model_name).task
     require_protocol(config.evaluation, task, dataset)
     require_choices(job.baselines, dataset, config.evaluation)
-    require_monitor(config.train.monitor, monitors(model_class(config.model_name), config.model, dataset.schema))
+    if config.train.monitor != MONITOR_OF_STEPS:
+        require_monitor(config.train.monitor, monitors(model_class(config.model_name), config.model, dataset.schema))
     require_vocabularies(dataset)
     data = JobData(dataset)
     for split in ("validation", "test"):
@@ -80,7 +82,8 @@ def dry_run(
     shapes: dict[str, str] = {}
     steps: list[StepReport] = []
     if isinstance(model, GradientModel):
-        Validation(model, data, config.evaluation)
+        if config.train.monitor != MONITOR_OF_STEPS:
+            Validation(model, data, config.evaluation)
         if config.warm_start_from and not job.has_results:
             print_warm_start(console, warm_start(model, config, data, config.warm_start_from))
         shapes, steps = _two_steps(model, config, data)

@@ -10,6 +10,7 @@ from trainer.checks.memory import Need, machine, memory_need, require_fit, small
 from trainer.checks.values import require_rows
 from trainer.cluster.placement import Placement
 from trainer.config import JobConfig
+from trainer.evaluation.unvalidated import STEPS
 from trainer.training.whole_rows import require_whole_rows
 
 
@@ -29,7 +30,8 @@ def preflight(config: JobConfig, dataset: DatasetDirectory, placement: Placement
     """
     _require_xla_can(config, placement)
     require_whole_rows(config, placement)
-    require_rows(dataset, needs_validation=issubclass(model_class(config.model_name), GradientModel))
+    is_measured = issubclass(model_class(config.model_name), GradientModel) and config.train.monitor != STEPS
+    require_rows(dataset, needs_validation=is_measured)
     need = memory_need(config, dataset)
     require_fit(config, need, machine(), smallest_gpu(), placement.table_shards)
     return need

@@ -26,7 +26,7 @@ def require_rows(dataset: DatasetDirectory, *, needs_validation: bool) -> None:
     if needs_validation and not dataset.rows("validation"):
         raise ConfigError(
             f"{dataset.path}: the validation split is empty, so no epoch can be chosen; "
-            "give split.validation a share, or name --eval-files"
+            "give split.validation a share, name --eval-files, or keep the last epoch with --set train.monitor=steps"
         )
 
 

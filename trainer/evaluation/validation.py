@@ -14,6 +14,7 @@ from trainer.evaluation.lists import retrieval_scorer
 from trainer.evaluation.query_sets import validation_set
 from trainer.evaluation.ratings import ERRORS, rated_by, rating_errors, rating_scorer
 from trainer.evaluation.scores import KS, evaluate_ranking, evaluate_retrieval, means, ranking_scorer
+from trainer.evaluation.unvalidated import Unvalidated
 
 
 class Validation:
@@ -66,7 +67,7 @@ def require_monitor(wanted: str | None, names: list[str]) -> None:
         raise ConfigError(f"train.monitor: no metric {wanted!r}{did_you_mean(wanted, names)}")
 
 
-def monitor_of(validation: Validation, wanted: str | None) -> str:
+def monitor_of(validation: Validation | Unvalidated, wanted: str | None) -> str:
     """The metric that decides: the wanted one, else the usual one. Raises ConfigError if there is no such metric."""
-    require_monitor(wanted, validation.names)
+    require_monitor(wanted, [*validation.names])
     return wanted or validation.default_monitor

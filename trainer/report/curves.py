@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from trainer.evaluation.unvalidated import STEPS
 from trainer.report.names import metric_name
 from trainer.report.plots import Curve, lines
 from trainer.report.results import JobResults
@@ -35,7 +36,7 @@ def learning_curves(results: JobResults) -> list[Plot]:
     plots = []
     for tag, label in ((LOSS, "training loss"), (VALIDATION + monitor, f"validation {metric_name(monitor)}")):
         points = scalars.get(tag, {})
-        if points:
+        if points and tag != VALIDATION + STEPS:
             epochs = np.arange(1, len(points) + 1)
             curve = Curve(label, epochs, np.array([points[step] for step in sorted(points)]), has_dots=len(points) < 40)
             note = f"Dashed: epoch {best}, whose weights are evaluated." if best else ""
