@@ -183,7 +183,7 @@ def test_a_ranking_model_has_calibration_and_events_instead_of_lists(world, tmp_
 def test_a_baseline_of_the_jobs_own_model_has_another_name(world, tmp_path, name):
     job = world.job(name, "evaluation.baselines=[popularity, item_knn]", "evaluation.baseline_trials=1")
     text = text_of(write_report(job, path=tmp_path / "report.html").read_text(encoding="utf-8"))
-    other = {"item_knn": "item_knn (tuned)", "popularity": "popularity (baseline)"}[name]
+    other = {"item_knn": "item_knn (tuned)", "popularity": "popularity (tuned)"}[name]
     strip = re.split(r"no better|better than|worse than", text.split("NDCG@10 with 95 % intervals")[1])[0]
     assert re.findall(rf"{name}(?: \(\w+\))? 0\.", strip) == [f"{name} 0.", f"{other} 0."]
 
