@@ -23,6 +23,7 @@ from trainer.report.results import JobResults
 
 Settings = dict[str, Any]
 EPOCHS = "train.epochs"
+RECENCY = "half_life"  # keys that are not searched: the rows of these files are not in the order of time
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ def searched(model: str, split: PublishedSplit, trials: int, minutes: int, place
     command = ["-m", "trainer.tune", "--dataset", str(cut), "--model", model, "--study-dir", str(study),
                "--trials", str(trials), "--timeout-minutes", str(minutes), "--json",
                "--set", "evaluation.baselines=[]"]  # fmt: skip
+    for key, values in model_class(model).search_space.items():
+        if not key.endswith(RECENCY):
+            command += ["--space", f"{key}={values}"]
     run(command, study / "log.txt")
     best = yaml.safe_load((study / "best.yaml").read_text(encoding="utf-8")) or {}
     found = {f"{section}.{key}": value for section, keys in best.items() for key, value in keys.items()
