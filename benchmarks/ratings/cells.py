@@ -63,7 +63,8 @@ def finished(name: str, entrant: Entrant, settings: Settings, log: RatingLog, nu
         if entrant.peer is not None:
             ran, predicted = _of_peer(entrant.peer, settings, log, parts, number, unfinished, place)
         else:
-            dataset = write_dataset(log, parts, place.work, has_validation=entrant.has_epochs)
+            chooses_epoch = entrant.has_epochs and settings.get("train.monitor") != "steps"
+            dataset = write_dataset(log, parts, place.work, has_validation=chooses_epoch)
             ran, predicted = _of_trainer(str(entrant.model), settings, dataset, number, unfinished, test)
         result = {"settings": settings, "cpu_seconds": ran.cpu_seconds, "peak_bytes": ran.peak_bytes}
         result |= {"fit_seconds": ran.said.get("fit_seconds", ran.said.get("cost/train_seconds"))}
