@@ -6,6 +6,7 @@ batches requests joins them along the first dimension, and so wants it equal in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,6 +87,8 @@ class SignatureInputs:
         is_multi_valued = len(info.tensor_shape.dim) > 1
         if is_multi_valued and dtype == tf.string:
             return padded_rows([[row] if isinstance(row, str | bytes) else row for row in rows])
+        if is_multi_valued and dtype != tf.bool:
+            rows = _evenly_long(rows, math.nan if dtype.is_floating else 0)
         try:
             array = _column(rows, dtype)
         except (TypeError, ValueError, KeyError):
@@ -93,8 +96,9 @@ class SignatureInputs:
             raise ConfigError(f"feature {name!r}: got {value!r}; expected {kind}, one per user") from None
         if is_multi_valued and array.ndim == 1:
             return array[:, np.newaxis]
-        if not is_multi_valued and array.ndim > 1:
-            raise ConfigError(f"feature {name!r} takes one value; got {value!r}")
+        if array.ndim > (2 if is_multi_valued else 1):
+            wanted = "a list of values" if is_multi_valued else "one value"
+            raise ConfigError(f"feature {name!r} takes {wanted}; got {value!r}")
         return array
 
 
@@ -106,6 +110,13 @@ def padded_rows(rows: Sequence[Sequence[Any]], prefix: Sequence[str] = ()) -> Ar
     for i, row in enumerate(texts):
         padded[i, : len(row)] = row
     return padded
+
+
+def _evenly_long(rows: Sequence[Any], missing: float) -> list[Any]:
+    """Lists of numbers, the shorter ones padded with what stands for a missing one."""
+    lists = [list(row) if isinstance(row, list | tuple | np.ndarray) else [row] for row in rows]
+    width = max(map(len, lists), default=0)
+    return [row + [missing] * (width - len(row)) for row in lists]
 
 
 def _column(rows: Sequence[Any], dtype: tf.dtypes.DType) -> Array:

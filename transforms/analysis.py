@@ -17,11 +17,13 @@ from tfrec.schema import (
     CategoricalFeature,
     NumericFeature,
     TextFeature,
+    VectorFeature,
+    WeightsFeature,
 )
 from transforms import layout, storage
 from transforms.catalogue import Catalogue, Source
 from transforms.count import read_counts
-from transforms.steps.analyse import CategoricalSummary, summarise_categorical, summarise_numeric
+from transforms.steps.analyse import CategoricalSummary, summarise_categorical, summarise_given, summarise_numeric
 from transforms.steps.counts import TRAIN_COUNT, VALUE, count_feature
 from transforms.steps.encode import encode_table, raw_name
 
@@ -93,6 +95,8 @@ class Analysis:
                 base = self._source.base
                 numeric[name] = found.analysis if base is None else base.numeric[name]
                 statistics[name] = found.statistics | {"encoding": numeric[name].model_dump(mode="json")}
+            elif isinstance(feature, VectorFeature | WeightsFeature):
+                statistics[name] = summarise_given(self._feature_counts(name), self._train_rows)
             elif isinstance(feature, TextFeature):
                 statistics[name] = {}
         return FeatureAnalysis(files, sizes, numeric), statistics

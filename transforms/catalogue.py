@@ -12,11 +12,13 @@ from apache_beam.io.filesystems import FileSystems
 from tfrec.schema import (
     EVENT_COUNT,
     CategoricalFeature,
+    Feature,
     FeatureRole,
     NumericFeature,
     Schema,
     SequenceFeature,
-    TextFeature,
+    VectorFeature,
+    WeightsFeature,
 )
 from transforms import layout, storage
 from transforms.base.load import BaseDataset
@@ -138,10 +140,12 @@ class Catalogue:
         return table
 
 
-def _missing(feature: CategoricalFeature | NumericFeature | TextFeature, rows: int) -> pa.Array:
+def _missing(feature: Feature, rows: int) -> pa.Array:
     kind = pa.float32() if isinstance(feature, NumericFeature) else pa.string()
     if isinstance(feature, CategoricalFeature) and feature.multivalued:
         kind = pa.list_(pa.string())
+    if isinstance(feature, VectorFeature | WeightsFeature):
+        kind = pa.list_(pa.float32())
     return _fill(pa.nulls(rows, kind))
 
 

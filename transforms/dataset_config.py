@@ -11,6 +11,7 @@ from tfrec.config_file import Config, load_config
 from tfrec.errors import ConfigError, did_you_mean
 from tfrec.schema import (
     CategoricalFeature,
+    Cross,
     Feature,
     Given,
     Kept,
@@ -22,7 +23,9 @@ from tfrec.schema import (
     Split,
     Temporal,
     Timestamp,
+    VectorFeature,
     Weight,
+    WeightsFeature,
 )
 from transforms.filters import Filters
 
@@ -111,6 +114,8 @@ class DatasetConfig(Config):
     timestamp: Timestamp | None = None
     sessions: Sessions | None = None
     split: Split = Field(default_factory=Temporal)
+    crosses: dict[str, Cross] = {}
+    targets: dict[str, Label] = {}
     filters: Filters = Filters()
     max_rejected_share: float = Field(0.01, ge=0, le=1, description="above this share of bad rows the run fails")
     partition_bytes: int = Field(64 << 20, ge=1, description="of the log, per group of users that is sorted in memory")
@@ -121,6 +126,8 @@ class DatasetConfig(Config):
     @model_validator(mode="after")
     def _schema_holds(self) -> DatasetConfig:
         self.schema_of()
+        if isinstance(self.split, Given) and self.split.validation and "validation" in self._splits_of_parts():
+            raise ValueError("split: has a share for 'validation', and a part of 'events' says it too; drop one")
         is_given, has_splits = isinstance(self.split, Given), self.parts("events")[0].split is not None
         if is_given and not has_splits:
             raise ValueError("split: strategy 'given' needs a 'split' in each part of 'events'")
@@ -130,8 +137,14 @@ class DatasetConfig(Config):
             )
         return self
 
+    def _splits_of_parts(self) -> set[str | None]:
+        return {part.split for part in self.parts("events")}
+
     def schema_of(self) -> Schema:
-        return Schema(**{name: getattr(self, name) for name in Schema.model_fields if name != "format_version"})
+        """The part that describes the records; frozen with the dataset."""
+        named = {name: getattr(self, name) for name in Schema.model_fields if name in DatasetConfig.model_fields}
+        negatives = self.filters.keep_negatives
+        return Schema(**named, kept_negatives=None if negatives is None else negatives.share)
 
     def table(self, name: TableName) -> TableConfig | None:
         """How a table is written; of events in several parts the first."""
@@ -170,3 +183,8 @@ def source_columns(name: str, feature: Feature) -> tuple[str, ...]:
     if isinstance(feature, CategoricalFeature) and feature.flags is not None:
         return feature.flags
     return (feature.column or name,)
+
+
+def reads_lists(feature: Feature) -> bool:
+    """Whether its column holds lists, not values."""
+    return isinstance(feature, CategoricalFeature | VectorFeature | WeightsFeature) and feature.list

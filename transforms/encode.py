@@ -21,6 +21,7 @@ from transforms.idle import without_events
 from transforms.read.typed import SOURCE
 from transforms.shards import values_per_record
 from transforms.steps.mix import mix64
+from transforms.steps.negatives import written_rows
 from transforms.steps.records import PartitionRecords, Sides
 from transforms.write_shards import WriteShard
 
@@ -51,11 +52,13 @@ class EncodePartition(beam.DoFn):
         records = PartitionRecords(events, split, plan.schema, self._transform, sides)
         source = events.column(SOURCE).to_numpy()
         order, shard_hash = mix64(source, ORDER_SEED), mix64(source, SHARD_SEED)
+        is_written = written_rows(events, split, plan.keep_negatives)
         stretch = max(1, STRETCH_VALUES // values_per_record(plan.schema))
         for start in range(0, events.num_rows, stretch):
             rows = slice(start, start + stretch)
-            found = records.stretch(start, stretch)
-            yield from plan.send(self._portions(found, split[rows], order[rows], shard_hash[rows]))
+            found, kept = records.stretch(start, stretch), is_written[rows]
+            chosen = (split[rows][kept], order[rows][kept], shard_hash[rows][kept])
+            yield from plan.send(self._portions(found.filter(pa.array(kept)), *chosen))
         latest = records.latest_users()
         user_index = latest.column(USER_INDEX).to_numpy()
         shard = user_index * plan.shards["users"] // max(plan.users, 1)

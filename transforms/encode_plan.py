@@ -12,6 +12,7 @@ from tfrec.dataset import directory
 from tfrec.schema import Schema
 from transforms import layout, storage
 from transforms.exchange import Portions, Sender, by_key
+from transforms.filters import KeepNegatives
 from transforms.partitions import Partitions
 from transforms.steps.split import SplitPlan
 
@@ -30,6 +31,7 @@ class EncodePlan:
     rows_per_record: int
     is_local: bool  # tables are exchanged through files
     has_base: bool  # there are users known from a base dataset
+    keep_negatives: KeepNegatives | None = None
 
     @cached_property
     def send(self) -> Sender:

@@ -17,6 +17,16 @@ DAY_MS = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class KeepNegatives(Config):
+    """Which training events of label 0 stay.
+
+    Chosen by a hash of an event's place in the log: the same ones on every machine and in every run.
+    """
+
+    share: float = Field(gt=0, le=1)
+    seed: int = 0
+
+
 class Filters(Config):
     """Events that the caller does not want; left out and counted, never silently.
 
@@ -35,6 +45,9 @@ class Filters(Config):
     min_item_events: int = Field(1, ge=1)
     max_user_events: int | None = Field(None, ge=1, description="users with more are bots and left out whole")
     max_user_events_per_day: int | None = Field(None, ge=1, description="likewise, on any day (UTC)")
+    keep_negatives: KeepNegatives | None = Field(
+        None, description="write only a share of the training events with label 0; all others are written"
+    )
 
     @model_validator(mode="after")
     def _range(self) -> Filters:

@@ -21,7 +21,7 @@ def parser() -> ArgumentParser:
     flags.add_argument(
         "--config",
         required=True,
-        help="a dataset.yaml, or a preset: ml-100k, ml-1m, movietweetings, generated",
+        help="a dataset.yaml, or a preset: ml-100k, ml-1m, movietweetings, libimseti, census-income, criteo, generated",
     )
     flags.add_argument("--input-dir", required=True, help="where the files named in the config are")
     flags.add_argument("--output", required=True, help="the dataset directory to write; an existing one is replaced")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tfrec.dataset.records import list_width
-from tfrec.schema import SPLITS, Feature, Schema, SequenceFeature, TextFeature
+from tfrec.schema import SPLITS, Feature, Schema, SequenceFeature, TextFeature, VectorFeature
 from transforms import layout, storage
 from transforms.dataset_config import DatasetConfig
 
@@ -13,7 +13,7 @@ from transforms.dataset_config import DatasetConfig
 def plan_shards(config: DatasetConfig, output: str, splits: dict[str, Any]) -> tuple[dict[str, int], int]:
     """Number of files of each part, by the rows that go there; and the number of users."""
     schema = config.schema_of()
-    rows = {name: int(splits[name]["rows"]) for name in SPLITS}
+    rows = {name: int(splits[name]["records"]) for name in SPLITS}
     rows |= {side: storage.read_table(layout.encoded_side(output, side)).num_rows for side in ("users", "items")}
     shards = {}
     for part, count in rows.items():
@@ -34,7 +34,7 @@ def bytes_per_row(schema: Schema, rows_per_record: int) -> int:
 
 
 def _values(feature: Feature) -> int:
-    if isinstance(feature, SequenceFeature):
+    if isinstance(feature, SequenceFeature | VectorFeature):
         return feature.length
     width = list_width(feature)
     return 1 if width is None else min(width, 8 if isinstance(feature, TextFeature) else 3)

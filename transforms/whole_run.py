@@ -35,6 +35,7 @@ from transforms.read.files import InputTable
 from transforms.read.typed import TypedRows
 from transforms.shards import plan_shards
 from transforms.so_far import build_so_far, item_counts
+from transforms.steps.negatives import LEFT_OUT
 from transforms.steps.split import SplitPlan, buckets_to_refine, refined_cuts
 
 _SHARES = "lower split.validation and split.test"
@@ -89,13 +90,18 @@ class Run:
         partitions, rows, seen = self._prepare()
         plan = SplitPlan(self._schema, self._cuts(partitions, seen), self._request.tables["events"].split_of_file)
         self._say("2/3 counting")
+        negatives = self._config.filters.keep_negatives
         features = (self._schema.user_id, self._schema.item_id, *self._event_features())
         with self._pipeline() as pipeline:
-            build_count(pipeline, partitions, plan, features)
+            build_count(pipeline, partitions, plan, features, negatives)
         splits = read_json(layout.summary(self._output, "splits"))
         if not splits["train"]["rows"]:
             raise DataError(f"the split leaves no training events; {_MORE_TRAINING[self._schema.split.strategy]}")
         check_labels(splits, self._schema)
+        if negatives is not None:
+            rows = add_left_out(rows, LEFT_OUT, splits["train"]["rows"] - splits["train"]["records"])
+            if not splits["train"]["records"]:
+                raise DataError("filters.keep_negatives leaves no training event; raise its share")
         sides = frozenset(side for side in ("users", "items") if side in self._request.tables)
         Analysis(Source(self._schema, self._output, frozenset(features), sides, self._request.base), splits).write()
         self._say("3/3 encoding and writing")
@@ -112,6 +118,7 @@ class Run:
                     rows_per_record=self._config.rows_per_record,
                     is_local=self._is_local,
                     has_base=self._request.base is not None,
+                    keep_negatives=negatives,
                 ),
             )
         files = read_json(layout.summary(self._output, "files"))

@@ -48,19 +48,20 @@ def ordered(events) -> pa.Table:
         EVENT_TIME_MS: pa.array(time, pa.int64()),
         "price": pa.array([float("nan") if p is None else p for p in price], pa.float32()),
         "tags": [["t"] * int(p or 0) for p in price],
+        "place": pa.array([None if p is None else [p, -0.5] * int(p) for p in price], pa.list_(pa.float32())),
         SOURCE: pa.array(range(len(events)), pa.int64()),
     }
     return order_events([pa.table(table)], "user")
 
 
 @pytest.mark.parametrize("keep", ["first", "last"])
-@pytest.mark.parametrize("by", [["user", "item"], ["user", "item", EVENT_TIME_MS], None])
+@pytest.mark.parametrize("by", [["user", "item"], ["user", "item", EVENT_TIME_MS], ["user", "item", "place"], None])
 @FAST
 @given(events=EVENTS)
 def test_of_events_that_agree_one_is_kept(by, keep, events):
     table = ordered(events)
     by = by or ["user", "item", EVENT_TIME_MS, "price", "tags"]
-    rows = [tuple(map(str, row)) for row in zip(*(table.column(name).to_pylist() for name in by), strict=True)]
+    rows = [tuple(str(c or 0) for c in row) for row in zip(*(table.column(n).to_pylist() for n in by), strict=True)]
     places = range(len(rows)) if keep == "first" else range(len(rows) - 1, -1, -1)
     seen, expected = set(), [False] * len(rows)
     for place in places:

@@ -18,6 +18,7 @@ from tests.transforms.published_files import needs
 from tfrec.config_file import parse_config
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.dataset.records import read_part
+from tfrec.errors import ConfigError
 from tfrec.schema import SPLITS
 from transforms.dataset import write_dataset
 from transforms.dataset_config import DatasetConfig
@@ -272,6 +273,48 @@ def test_criteo_rows_without_a_header_and_with_missing_values(tmp_path):
                 (math.log1p(max(float(row[name]), 0)) - mean) / deviation if row[name] else 0.0 for row in rows[split]
             ]
             assert sorted(columns[name].tolist()) == pytest.approx(sorted(values), abs=1e-4), name
+
+
+GIVEN_SHARE_YAML = """\
+name: shares
+events:
+  - {files: train.csv, header: false, columns: [user, item], split: train}
+  - {files: test.csv, header: false, columns: [user, item], split: test}
+features:
+  user: {role: user, kind: categorical, id: true}
+  item: {role: item, kind: categorical, id: true}
+split: {strategy: given, validation: 0.25, seed: 3}
+"""
+
+
+def test_a_share_of_the_training_part_becomes_validation_where_a_paper_has_none(tmp_path):
+    log = tmp_path / "in"
+    log.mkdir()
+    (log / "train.csv").write_text("".join(f"u{row % 7},i{row}\n" for row in range(2000)))
+    (log / "test.csv").write_text("".join(f"u{row % 7},t{row}\n" for row in range(300)))
+    split_of = []
+    for overrides in ([], ["split.seed=4"], ["split.validation=0.4"], ["split.validation=0"]):
+        config = parse_config(GIVEN_SHARE_YAML, DatasetConfig, overrides)
+        output = tmp_path / f"out{len(split_of)}"
+        write_dataset(config, str(log), str(output), [])
+        dataset = DatasetDirectory(output)
+        items = read_part(dataset, "items")["raw/item"]
+        found = {split: {items[i] for i in read_part(dataset, split)["item_index"]} for split in SPLITS}
+        assert found["test"] == {f"t{row}".encode() for row in range(300)}
+        assert found["train"] | found["validation"] == {f"i{row}".encode() for row in range(2000)}
+        split_of.append(found)
+    first, other_seed, more, none = split_of
+    assert len(first["validation"]) == pytest.approx(500, abs=60)
+    assert len(first["validation"] & other_seed["validation"]) == pytest.approx(125, abs=40)
+    assert first["validation"] < more["validation"]
+    assert none["validation"] == set()
+
+
+def test_a_share_and_a_part_for_validation_exclude_each_other():
+    part = "  - {files: train.csv, header: false, columns: [user, item], split: train}\n"
+    yaml = GIVEN_SHARE_YAML.replace(part, part + part.replace("train", "validation"))
+    with pytest.raises(ConfigError, match="has a share for 'validation', and a part of 'events' says it too"):
+        parse_config(yaml, DatasetConfig)
 
 
 # Test is listed first and lies between training events in time; ann's two events of time 30 are one of each part.

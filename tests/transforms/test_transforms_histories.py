@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfrec.config_file import parse_config
-from tfrec.schema import EVENT_TIME_MS, LABEL, Schema
+from tfrec.dataset.records import read_part
+from tfrec.schema import EVENT_TIME_MS, LABEL, SPLITS, Schema
 from transforms.read.signals import LABEL_VALUE
 from transforms.read.typed import SOURCE
 from transforms.steps.history import histories_of, sequence_content
@@ -168,3 +169,27 @@ def test_the_gap_to_a_base_dataset_s_last_event_is_a_gap():
     last = pa.array([60_000, None], pa.int64())  # user a's last event was in minute 1; b is new
     content = sequence_content("gap_seconds", table, encoded, last)
     assert content.tolist() == [120.0, 120.0, 0.0]
+
+
+def test_a_sequence_shows_what_the_table_of_items_says_of_past_events(workshop):
+    kinds = {"i1": "red", "i2": "blue", "i3": ""}  # i4 stands in the log alone
+    taken = {"a": ["i1", "i2", "i3", "i1", "i4"], "b": ["i4", "i2", "i1"]}
+    rows = [f"{user},{item},{time}" for user, items in taken.items() for time, item in enumerate(items, 1_600_000_000)]
+    workshop.log(
+        events="\n".join(["user,item,time", *rows]),
+        items="\n".join(["item,kind", *(f"{item},{kind}" for item, kind in kinds.items())]),
+    )
+    yaml = SCHEMA.format(options="of: kind", split="{strategy: leave_one_out}", length=4).replace("context", "item")
+    yaml = yaml.replace("features:", "events: {files: events.csv}\nitems: {files: items.csv}\nfeatures:", 1)
+    workshop.run(yaml.replace("label: {column: stars, threshold: 4}\n", ""))
+    tokens = (workshop.output / "vocabulary" / "kind.txt").read_text().split()
+    id_of = {"": 0, **{token: place + 2 for place, token in enumerate(tokens)}}
+    assert sorted(tokens) == ["blue", "red"]
+    users = [name.decode() for name in read_part(workshop.dataset, "users")["raw/user"]]
+    for part in SPLITS:
+        records = read_part(workshop.dataset, part)
+        for user, position, past in zip(
+            records["user_index"], records["event_position"], records["past"].tolist(), strict=True
+        ):
+            shown = [id_of[kinds.get(item, "")] for item in taken[users[user]][:position]][-4:]
+            assert past == [*shown, *[0] * (4 - len(shown))]

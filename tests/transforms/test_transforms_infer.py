@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import os
 import random
 import subprocess
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from tfrec.config_file import parse_config
 from tfrec.errors import ConfigError, DataError
-from tfrec.schema import CategoricalFeature, NumericFeature, SequenceFeature, TextFeature
+from tfrec.schema import CategoricalFeature, NumericFeature, SequenceFeature, TextFeature, VectorFeature
 from transforms.dataset import write_dataset
 from transforms.dataset_config import DatasetConfig, load_dataset_config
 from transforms.generate import World, generate_log
@@ -284,6 +285,37 @@ def test_lists_and_flags_in_cells_become_multivalued(tmp_path):
     assert isinstance(tags, CategoricalFeature)
     assert (tags.role, tags.separator, tags.max_values) == ("item", ";", 3)
     assert (flags.role, flags.flags) == ("item", ("new", "sale", "gift"))
+
+
+def test_cells_of_equally_many_broken_numbers_become_vectors(tmp_path):
+    rng = random.Random(4)
+    log = write_rows(tmp_path / "log.csv", [("user", "item"), *((u, i) for u, i, _, _ in events())])
+    rows = [("item", "picture", "sound", "place", "printed", "day", "sizes")]
+    for number in range(40):
+        picture = [round(rng.uniform(-1, 1), 3) for _ in range(5)]
+        cells = ["|".join(map(str, picture)), f"[{', '.join(map(str, picture[:4]))}]", f"{picture[0]} {picture[1]}"]
+        cells.append(f"[ {picture[0]}  {picture[1]} ]")
+        rows.append(
+            (f"i{number}", *cells, f"2024 {rng.randint(1, 12)} {number}", " ".join(["1.5"] * rng.randint(1, 3)))
+        )
+    config, _, _ = config_of(log, items=write_rows(tmp_path / "items.csv", rows))
+    found = {name: (f.length, f.separator) for name, f in config.features.items() if isinstance(f, VectorFeature)}
+    assert found == {"picture": (5, "|"), "sound": (4, ", "), "place": (2, " "), "printed": (2, " ")}
+    assert all(config.features[name].role == "item" for name in found)
+
+
+def test_lists_of_equally_many_broken_numbers_become_vectors(tmp_path):
+    rng = random.Random(5)
+    rows = [
+        {"user": u, "item": i, "at": t, "v": [rng.random(), rng.random()], "w": [rng.random()] * rng.randint(1, 3)}
+        for u, i, _, t in events()
+    ]
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config, text, _ = config_of(log)
+    assert (config.features["v"].length, config.features["v"].list) == (2, True)
+    assert "w" not in config.features
+    assert "broken numbers" in text
 
 
 def test_side_tables_decide_which_column_is_the_user(tmp_path):

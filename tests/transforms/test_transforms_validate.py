@@ -311,6 +311,22 @@ def test_every_kind_of_schema_change_is_named():
     )
 
 
+def test_crosses_targets_and_kept_negatives_are_compared():
+    one = YAML + "crosses: {a: {of: [device, age]}, b: {of: [device, rare]}}\ntargets: {t: {column: stars}}\n"
+    other = YAML + (
+        "crosses: {a: {of: [device, age], hash_buckets: 7}, c: {of: [device, rare]}}\n"
+        "targets: {t: {column: stars, threshold: 2}}\nfilters: {keep_negatives: {share: 0.5}}\n"
+    )
+    assert schema_changes(schema(one), schema(other)) == (
+        "cross 'b' removed",
+        "cross 'c' added",
+        "cross 'a': hash_buckets 10000 → 7",
+        "target 't': threshold none → 2.0",
+        "kept_negatives: all → 0.5",
+    )
+    assert schema_changes(schema(one), schema(one)) == ()
+
+
 def test_the_name_and_the_order_of_features_are_no_changes():
     lines = YAML.splitlines(keepends=True)
     swapped = "".join([*lines[:7], lines[8], lines[7], *lines[9:]]).replace("name: shop", "name: other")

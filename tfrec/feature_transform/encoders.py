@@ -13,7 +13,16 @@ import tensorflow as tf
 
 from tfrec.feature_transform.analysis import FeatureAnalysis, NumericAnalysis
 from tfrec.feature_transform.tokens import tokenize
-from tfrec.schema import FIRST_OOV_ID, PADDING_ID, CategoricalFeature, Feature, NumericFeature, TextFeature
+from tfrec.schema import (
+    FIRST_OOV_ID,
+    PADDING_ID,
+    CategoricalFeature,
+    Feature,
+    NumericFeature,
+    TextFeature,
+    VectorFeature,
+    WeightsFeature,
+)
 
 
 class VocabularyEncoder(tf.Module):
@@ -118,8 +127,22 @@ class TextEncoder(tf.Module):
         return ids.to_tensor(default_value=PADDING_ID, shape=[None, self._max_tokens])
 
 
+class ValueEncoder(tf.Module):
+    """Numbers of vectors and weights → themselves; `missing` where there is none (NaN)."""
+
+    def __init__(self, missing: float) -> None:
+        super().__init__(name="value_encoder")
+        self._missing = missing
+
+    def __call__(self, values: tf.Tensor) -> tf.Tensor:
+        """float32 [n] → float32 [n]."""
+        return tf.where(tf.math.is_nan(values), tf.constant(self._missing, tf.float32), values)
+
+
 def encoder_of(name: str, feature: Feature, analysis: FeatureAnalysis) -> tf.Module:
-    """The encoder of a categorical, numeric or tokenised text feature."""
+    """The encoder of a feature's single values; sequences have none of their own."""
+    if isinstance(feature, VectorFeature | WeightsFeature):
+        return ValueEncoder(0.0 if isinstance(feature, VectorFeature) else 1.0)
     if isinstance(feature, TextFeature):
         words = feature.as_categorical
         return TextEncoder(words.max_values, encoder_of(name, words, analysis))

@@ -1,7 +1,7 @@
 """The feature transform: built once from schema and analysis, saved in the dataset, used everywhere.
 
 The SavedModel has one signature per feature, `values [n] → encoded [n]`, of texts [n, max_tokens]. `FeatureTransform`
-adds the shapes.
+adds the shapes, `several_numbers` those of vectors and weights.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import tensorflow as tf
 from tfrec.errors import ArtifactError
 from tfrec.feature_transform.analysis import FeatureAnalysis
 from tfrec.feature_transform.encoders import encoder_of
+from tfrec.feature_transform.missing import is_missing
+from tfrec.feature_transform.several_numbers import dense_vectors, weights_of_tokens
 from tfrec.schema import (
     EVENT_TIME_MS,
     GAP_SECONDS,
@@ -22,6 +24,8 @@ from tfrec.schema import (
     NumericFeature,
     Schema,
     SequenceFeature,
+    VectorFeature,
+    WeightsFeature,
 )
 
 SEQUENCE_NUMBERS = (LABEL, EVENT_TIME_MS, GAP_SECONDS)  # of sequences, taken as they are
@@ -52,8 +56,9 @@ def _elementwise(encoder: tf.Module, dtype: tf.DType) -> tf.types.experimental.P
 def raw_specs(features: dict[str, Feature]) -> dict[str, tf.TensorSpec]:
     """The raw inputs: string or float32 [batch]; [batch, n] for several values, padded with `missing_value`.
 
-    Tokens and items may be padded anywhere. Sequences of anything else stand beside their items, value by value: they
-    are padded at the end. Sequences of `event_time_ms` are int64.
+    Tokens and items may be padded anywhere, weights where their tokens are. Sequences of anything else stand beside
+    their items, value by value: they are padded at the end. Sequences of `event_time_ms` are int64. A vector has
+    `length` numbers; a row without one any number of NaN.
     """
     return {
         name: tf.TensorSpec([None, None] if is_list(feature) else [None], _raw_dtype(feature), name=name)
@@ -61,23 +66,11 @@ def raw_specs(features: dict[str, Feature]) -> dict[str, tf.TensorSpec]:
     }
 
 
-def missing_value(dtype: tf.DType) -> str | float | int:
-    """What stands for "not there" in a raw input."""
-    if dtype == tf.string:
-        return ""
-    return float("nan") if dtype.is_floating else 0
-
-
-def is_missing(values: tf.Tensor) -> tf.Tensor:
-    """Bool, as `values`."""
-    if values.dtype.is_floating:
-        return tf.math.is_nan(values)
-    return tf.equal(values, tf.constant(missing_value(values.dtype), values.dtype))
-
-
 def is_list(feature: Feature) -> bool:
     """Whether a row holds several values of this feature."""
-    return isinstance(feature, SequenceFeature) or (isinstance(feature, CategoricalFeature) and feature.multivalued)
+    if isinstance(feature, CategoricalFeature):
+        return feature.multivalued
+    return isinstance(feature, SequenceFeature | VectorFeature | WeightsFeature)
 
 
 class FeatureTransform(tf.Module):
@@ -113,21 +106,34 @@ class FeatureTransform(tf.Module):
         """Encode a batch of any of the schema's features.
 
         Args:
-            raw: feature → tensor as `raw_specs` says: string or float32 [batch], or string [batch, n].
+            raw: feature → tensor as `raw_specs` says: string or float32 [batch], or string or float32 [batch, n].
+                Weights need the feature that they weigh beside them.
 
         Returns:
             feature → int64 or float32 [batch]; int64 [batch, max_values], [batch, length] or [batch, max_tokens] where
-            a row has several values, padded at the end with 0. Text without tokens is left out. Of a history the last
-            `length` items are kept, of several values the first `max_values`, of a text the first `max_tokens` words.
+            a row has several values, padded at the end with 0; float32 of vectors and weights. Text without tokens is
+            left out. Of a history the last `length` items are kept, of several values the first `max_values`, of a text
+            the first `max_tokens` words.
+
+        Raises:
+            ValueError: there are weights without the feature that they weigh.
 
         """
-        return {
-            name: self._encode_list(name, values)
-            if is_list(self._schema.features[name])
-            else self.encode_values(name, values)
-            for name, values in raw.items()
-            if name in self._schema.encoded
-        }
+        return {name: self._encode(name, raw) for name in raw if name in self._schema.encoded}
+
+    def _encode(self, name: str, raw: dict[str, tf.Tensor]) -> tf.Tensor:
+        feature, values = self._schema.features[name], raw[name]
+        if isinstance(feature, VectorFeature):
+            dense = dense_vectors(values, feature.length, name)
+            return tf.reshape(self.encode_values(name, tf.reshape(dense, [-1])), tf.shape(dense))
+        if isinstance(feature, WeightsFeature):
+            if feature.of not in raw:
+                raise ValueError(f"{name!r} weighs {feature.of!r}, which is not given; give both")
+            assert feature.max_values is not None
+            weights = weights_of_tokens(values, raw[feature.of])[:, : feature.max_values]
+            encoded = weights.with_flat_values(self.encode_values(name, weights.flat_values))
+            return encoded.to_tensor(default_value=0.0, shape=[None, feature.max_values])
+        return self._encode_list(name, values) if is_list(feature) else self.encode_values(name, values)
 
     def _encode_list(self, name: str, values: tf.Tensor) -> tf.Tensor:
         feature = self._schema.features[name]
@@ -151,4 +157,4 @@ class FeatureTransform(tf.Module):
 def _raw_dtype(feature: Feature) -> tf.DType:
     if isinstance(feature, SequenceFeature) and feature.of in SEQUENCE_NUMBERS:
         return tf.int64 if feature.of == EVENT_TIME_MS else tf.float32
-    return tf.float32 if isinstance(feature, NumericFeature) else tf.string
+    return tf.float32 if isinstance(feature, NumericFeature | VectorFeature | WeightsFeature) else tf.string

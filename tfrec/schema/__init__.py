@@ -1,5 +1,6 @@
 """One schema from log to request."""
 
+from tfrec.schema.cross import Cross
 from tfrec.schema.feature import (
     FIRST_OOV_ID,
     PADDING_ID,
@@ -9,8 +10,10 @@ from tfrec.schema.feature import (
     NumericFeature,
     SequenceFeature,
     TextFeature,
+    VectorFeature,
+    WeightsFeature,
 )
-from tfrec.schema.schema import (
+from tfrec.schema.names import (
     EVENT_COUNT,
     EVENT_POSITION,
     EVENT_TIME_MS,
@@ -25,8 +28,8 @@ from tfrec.schema.schema import (
     SESSION_POSITION,
     USER_INDEX,
     WEIGHT,
-    Schema,
 )
+from tfrec.schema.schema import Schema
 from tfrec.schema.signal import (
     Kept,
     Label,
@@ -49,6 +52,7 @@ from tfrec.schema.time import Sessions, Timestamp, unix_ms
 
 __all__ = [
     "CategoricalFeature",
+    "Cross",
     "EVENT_COUNT",
     "EVENT_POSITION",
     "EVENT_TIME_MS",
@@ -84,8 +88,10 @@ __all__ = [
     "TypeWeight",
     "USER_INDEX",
     "Users",
+    "VectorFeature",
     "WEIGHT",
     "Weight",
+    "WeightsFeature",
     "keeps_order",
     "unix_ms",
 ]

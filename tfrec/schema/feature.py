@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -128,6 +128,41 @@ class TextFeature(FeatureBase):
         return CategoricalFeature(role=self.role, list=True, max_values=self.tokens.max_tokens, **settings)
 
 
+class SeveralNumbers(FeatureBase):
+    """Keys of features whose cell holds several numbers: written with a separator, or a list."""
+
+    separator: str | None = Field(None, min_length=1, description="divides the numbers of a cell")
+    list: bool = Field(False, description="the column holds lists (JSONL, Parquet)")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if (self.separator is not None) == self.list:
+            raise ValueError("needs either 'separator', which divides the numbers of a cell, or 'list: true'")
+        return self
+
+
+class VectorFeature(SeveralNumbers):
+    """A precomputed vector, such as an embedding of a picture; encoded to float32 [length], as it is.
+
+    Zeros where it is missing. A cell with another number of values rejects its row.
+    """
+
+    kind: Literal["vector"] = "vector"
+    length: int = Field(ge=1, le=10_000, description="numbers of every vector")
+
+
+class WeightsFeature(SeveralNumbers):
+    """How much each value of a multi-valued categorical feature counts; encoded to float32 [max_values of `of`].
+
+    Weight i belongs to value i. It is 1 where the cell has fewer weights than values, or an empty one, and 0 where the
+    feature has padding. A cell with more weights than values, or with a negative one, rejects its row.
+    """
+
+    kind: Literal["weights"] = "weights"
+    of: str = Field(description="a categorical feature of the same role with 'separator' or 'list: true'")
+    max_values: int | None = Field(None, ge=1, description="that of `of`, which the schema fills in")
+
+
 class SequenceFeature(FeatureBase):
     """The user's last `length` events before this one, oldest first: their items, or what `of` says of them.
 
@@ -150,4 +185,7 @@ class SequenceFeature(FeatureBase):
     labels: Literal["all", "positive"] = Field("all", description="positive: only events whose label is above 0")
 
 
-Feature = Annotated[CategoricalFeature | NumericFeature | TextFeature | SequenceFeature, Field(discriminator="kind")]
+Feature = Annotated[
+    CategoricalFeature | NumericFeature | TextFeature | VectorFeature | WeightsFeature | SequenceFeature,
+    Field(discriminator="kind"),
+]

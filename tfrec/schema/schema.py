@@ -12,40 +12,23 @@ from pydantic import Field, model_validator
 
 from tfrec.config_file import Config
 from tfrec.errors import ArtifactError, SchemaError
+from tfrec.schema.cross import Cross
 from tfrec.schema.feature import (
     CategoricalFeature,
     Feature,
     FeatureRole,
-    NumericFeature,
     SequenceFeature,
     TextFeature,
+    WeightsFeature,
 )
+from tfrec.schema.names import LABEL, PROPENSITY, REQUEST_ID, SESSION_INDEX, SESSION_POSITION, WEIGHT
+from tfrec.schema.references import check_names, check_references
 from tfrec.schema.signal import Kept, Label, Weight
-from tfrec.schema.split import Split, Temporal
+from tfrec.schema.split import Given, Split, Temporal
 from tfrec.schema.time import Sessions, Timestamp
 
-# Names that every record has beside the features.
-USER_INDEX = "user_index"  # int64, the row of users/
-ITEM_INDEX = "item_index"  # int64, the row of items/
-EVENT_POSITION = "event_position"  # int64, 0 for the user's first event in the log
-EVENT_TIME_MS = "event_time_ms"  # int64, Unix time
-LABEL = "label"  # float32
-# And those that it has where the schema asks for them.
-WEIGHT = "weight"  # float32
-PROPENSITY = "propensity"  # float32, the probability with which the event's item was shown
-REQUEST_ID = "request_id"  # bytes, of the impression or session as the log has it
-SESSION_INDEX = "session_index"  # int64, 0 for the user's first session
-SESSION_POSITION = "session_position"  # int64, 0 for the first event of its session
-GAP_SECONDS = "gap_seconds"  # float32, since the user's event before; the name of a sequence's content
-EVENT_COUNT = "event_count"  # int64, in users/ and items/: events in the log, earlier runs included
-RESERVED_NAMES = frozenset(
-    {
-        *(USER_INDEX, ITEM_INDEX, EVENT_POSITION, EVENT_TIME_MS, LABEL, WEIGHT, PROPENSITY, REQUEST_ID),
-        *(SESSION_INDEX, SESSION_POSITION, GAP_SECONDS, EVENT_COUNT),
-    }
-)
-# Names that a signature of the exported model takes beside the features.
-REQUEST_NAMES = frozenset({"k", "exclude_ids", "exclude_seen", "allow_ids", "candidate_ids", "examples"})
+# What older schemas do not say; left out of the fingerprint where it is not used, so that theirs still holds.
+_ADDED_LATER = ("crosses", "targets", "kept_negatives")
 
 
 class Schema(Config):
@@ -61,14 +44,15 @@ class Schema(Config):
     timestamp: Timestamp | None = None
     sessions: Sessions | None = None
     split: Split = Field(default_factory=Temporal)
+    crosses: dict[str, Cross] = Field({}, description="combinations of features that models may give ids of their own")
+    targets: dict[str, Label] = Field({}, description="further labels of an event, each a float32 field; NaN: missing")
+    kept_negatives: float | None = Field(
+        None, gt=0, le=1, description="share of the training events with label 0 that the records hold"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Schema:
-        for name in self.features:
-            if not name.isidentifier():  # it becomes the name of a tensor in requests
-                raise ValueError(f"feature {name!r}: use letters, digits and underscores, not a digit first")
-            if name in RESERVED_NAMES | REQUEST_NAMES:
-                raise ValueError(f"feature {name!r}: this name is reserved; choose another")
+        check_names(self)
         for role in ("user", "item"):
             ids = [name for name, feature in self._categorical(role) if feature.id]
             if len(ids) != 1:
@@ -77,35 +61,13 @@ class Schema(Config):
             raise ValueError("split: strategy 'temporal' needs a 'timestamp'; add it or split another way")
         if self.sessions is not None and self.timestamp is None:
             raise ValueError("sessions need a 'timestamp'; add it or drop 'sessions'")
+        check_references(self)
         for name, feature in self.features.items():
-            self._check_needs(name, feature)
+            if isinstance(feature, WeightsFeature):  # as wide as the ids; who handles it alone need not look them up
+                weighed = self.features[feature.of]
+                assert isinstance(weighed, CategoricalFeature)
+                self.features[name] = feature.model_copy(update={"max_values": weighed.max_values})
         return self
-
-    def _check_needs(self, name: str, feature: Feature) -> None:
-        """What a feature takes from elsewhere in the schema must be there."""
-        if isinstance(feature, NumericFeature) and feature.so_far == "item_events" and self.timestamp is None:
-            raise ValueError(f"feature {name!r}: 'so_far: item_events' needs a 'timestamp'")
-        if not isinstance(feature, SequenceFeature):
-            return
-        if feature.within == "session" and self.sessions is None:
-            raise ValueError(f"feature {name!r}: 'within: session' needs 'sessions: {{gap_minutes: …}}'")
-        if feature.labels == "positive" and self.label is None:
-            raise ValueError(f"feature {name!r}: 'labels: positive' needs a 'label'")
-        of = feature.of
-        if of is None or of in (EVENT_TIME_MS, GAP_SECONDS):
-            if of is not None and self.timestamp is None:
-                raise ValueError(f"feature {name!r}: 'of: {of}' needs a 'timestamp'")
-            return
-        if of == LABEL:
-            if self.label is None:
-                raise ValueError(f"feature {name!r}: 'of: label' needs a 'label'")
-            return
-        source = self.features.get(of)
-        if not isinstance(source, CategoricalFeature) or source.multivalued or source.role == "user":
-            raise ValueError(
-                f"feature {name!r}: 'of: {of}' is not a single-valued categorical feature of role item or context; "
-                f"name one, or {LABEL}, {EVENT_TIME_MS} or {GAP_SECONDS}"
-            )
 
     def _categorical(self, role: str) -> list[tuple[str, CategoricalFeature]]:
         return [(n, f) for n, f in self.features.items() if isinstance(f, CategoricalFeature) and f.role == role]
@@ -168,7 +130,14 @@ class Schema(Config):
             fields[REQUEST_ID] = "bytes"
         if self.sessions is not None:
             fields |= {SESSION_INDEX: "int64", SESSION_POSITION: "int64"}
+        for name in self.targets:
+            fields[name] = "float32"
         return fields
+
+    def weights_of(self, name: str) -> str | None:
+        """Name of the feature that weighs the values of the multi-valued feature `name`; None without one."""
+        found = (n for n, f in self.features.items() if isinstance(f, WeightsFeature) and f.of == name)
+        return next(found, None)
 
     def of_role(self, *roles: FeatureRole) -> dict[str, Feature]:
         return {name: feature for name, feature in self.features.items() if feature.role in roles}
@@ -187,6 +156,9 @@ class Schema(Config):
     def fingerprint(self) -> str:
         """16 hex digits over all that decides what an encoded value means; the dataset's name does not."""
         content = self.model_dump(mode="json", exclude={"name"})
+        content = {key: value for key, value in content.items() if value or key not in _ADDED_LATER}
+        if isinstance(self.split, Given) and not self.split.validation:  # as older schemas wrote it
+            content["split"] = {"strategy": self.split.strategy}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def save(self, path: str | Path) -> None:

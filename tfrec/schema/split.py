@@ -88,9 +88,15 @@ class Users(Shares):
 
 
 class Given(Config):
-    """Each file says its split (`events: [{files: …, split: train}, …]`), as papers publish theirs."""
+    """Each file says its split (`events: [{files: …, split: train}, …]`), as papers publish theirs.
+
+    Where they publish no validation split, `validation` takes a share of the training rows for it, by a hash of each
+    row's place in the log and `seed`.
+    """
 
     strategy: Literal["given"] = "given"
+    validation: float = Field(0.0, ge=0, lt=1, description="share of the training rows")
+    seed: int = 1
 
 
 class Random(Shares):

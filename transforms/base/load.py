@@ -14,17 +14,18 @@ from tfrec.dataset import directory
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.dataset.records import encoded_dtype, list_width, record_dataset
 from tfrec.errors import ArtifactError, ConfigError
-from tfrec.feature_transform import NumericAnalysis
+from tfrec.feature_transform import NumericAnalysis, is_list
 from tfrec.schema import (
     EVENT_COUNT,
     EVENT_TIME_MS,
     SPLITS,
-    CategoricalFeature,
     Feature,
     FeatureRole,
     NumericFeature,
     Schema,
     SequenceFeature,
+    VectorFeature,
+    WeightsFeature,
 )
 from transforms.steps.encode import raw_name
 from transforms.steps.history import sequence_type
@@ -140,8 +141,8 @@ def _raw_fields(schema: Schema, role: FeatureRole) -> dict[str, Field]:
     for name, feature in schema.of_role(role).items():
         if isinstance(feature, SequenceFeature):
             continue
-        is_list = isinstance(feature, CategoricalFeature) and feature.multivalued
-        fields[raw_name(name)] = Field(tf.float32 if isinstance(feature, NumericFeature) else tf.string, is_list)
+        is_number = isinstance(feature, NumericFeature | VectorFeature | WeightsFeature)
+        fields[raw_name(name)] = Field(tf.float32 if is_number else tf.string, is_list(feature))
     return fields
 
 
@@ -167,7 +168,9 @@ def _check_schema(path: str, base: Schema, schema: Schema) -> None:
     """Ids and histories go on only where everything means the same; how events are split may differ."""
     if schema.timestamp is None:
         raise ConfigError(f"--base {path}: needs a 'timestamp', to know which events are new")
-    ours, theirs = (one.model_dump(mode="json", exclude={"name", "split"}) for one in (schema, base))
+    ours, theirs = (
+        one.model_dump(mode="json", exclude={"name", "split", "crosses", "kept_negatives"}) for one in (schema, base)
+    )
     for key in ours:
         if ours[key] == theirs[key]:
             continue

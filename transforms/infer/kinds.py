@@ -80,6 +80,11 @@ def guess_flags(flags: list[Column]) -> Guess:
 def _several_values(column: Column, delimiter: str) -> Guess | None:
     if all(_DECIMAL_COMMA.fullmatch(value) for value in column.counts):
         return None
+    for separator in (*SEPARATORS, " "):
+        length = _vector_length(column, separator) if separator != delimiter else 0
+        if length:
+            settings = {"kind": "vector", "length": length, "separator": separator}
+            return Guess(settings, f"{length} numbers in each cell")
     for separator in SEPARATORS:
         if separator == delimiter or not any(separator in value for value in column.counts):
             continue
@@ -97,15 +102,35 @@ def _several_values(column: Column, delimiter: str) -> Guess | None:
     return None
 
 
+def _vector_length(column: Column, separator: str) -> int:
+    """How many numbers every cell holds; 0 where some hold another number of them, or whole ones alone."""
+    if not all(separator in value for value in column.counts):
+        return 0
+    bare = [value.strip("[]() ") for value in column.counts]
+    cells = [value.split() if separator == " " else value.split(separator) for value in bare]
+    parts = Column("", tuple(part.strip() for cell in cells for part in cell))
+    is_vector = len(set(map(len, cells))) == 1 and parts.numbers and not parts.is_integer
+    return len(cells[0]) if is_vector and len(cells[0]) > 1 and all(parts.cells) else 0
+
+
 def _list(lists: tuple[tuple[str, ...], ...]) -> Guess:
     elements = Column("", tuple(element for cell in lists for element in cell if element))
     if elements.distinct == 0:
         return Guess(None, "lists without a value in the sample")
     if elements.numbers and not elements.is_integer:
-        return Guess(None, "lists of broken numbers, which name no categories")
+        return _numbers_of_a_list(lists)
     most = max(map(len, lists))
     settings = {"kind": "categorical", "list": True, "max_values": min(max(most, 2), MAX_VALUES)}
     return Guess(settings, f"lists of up to {most} values, {elements.distinct:,} distinct")
+
+
+def _numbers_of_a_list(lists: tuple[tuple[str, ...], ...]) -> Guess:
+    """Lists of one length are vectors; of different ones perhaps the weights of another column's values."""
+    lengths = {len(cell) for cell in lists if cell}
+    if len(lengths) > 1:
+        return Guess(None, "lists of broken numbers, which name no categories")
+    length = lengths.pop()
+    return Guess({"kind": "vector", "length": length, "list": True}, f"lists of {length} numbers each")
 
 
 def _number(column: Column, entities: int) -> Guess:

@@ -90,7 +90,8 @@ def _split_cells(dataset: DatasetDirectory, split: str) -> tuple[str, str, str, 
     figures = dataset.statistics["splits"][split]
     label = f"{figures['label_mean']:.4f}" if "label_mean" in figures else "–"
     times = time_text(figures.get("first_time_ms")), time_text(figures.get("last_time_ms"))
-    return f"{figures['rows']:,}", label, *times
+    rows, records = figures["rows"], figures.get("records", figures["rows"])
+    return f"{rows:,}" if records == rows else f"{rows:,} ({records:,} written)", label, *times
 
 
 def _card(

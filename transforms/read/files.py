@@ -5,9 +5,9 @@ from __future__ import annotations
 import glob
 
 from tfrec.errors import ConfigError, DataError, did_you_mean
-from tfrec.schema import CategoricalFeature
+from tfrec.schema import WeightsFeature
 from transforms import storage
-from transforms.dataset_config import DatasetConfig, TableConfig, TableName, source_columns
+from transforms.dataset_config import DatasetConfig, TableConfig, TableName, reads_lists, source_columns
 from transforms.read.columns import columns_of, file_without
 from transforms.read.sources import InputSource, InputTable
 
@@ -100,6 +100,7 @@ def _check_columns(config: DatasetConfig, tables: dict[TableName, InputTable]) -
     for table, column, what in needed:
         if table in tables:
             _check_column(tables, table, column, what)
+    _check_weights(config, tables)
     _check_lists(config, tables, signals)
 
 
@@ -110,7 +111,22 @@ def _signal_columns(config: DatasetConfig) -> dict[str, str]:
         part = getattr(config, what)
         if part is not None:
             found |= dict.fromkeys(getattr(part, "columns", None) or (part.column,), what)
+    for name, target in config.targets.items():
+        found.setdefault(target.column, f"target {name!r}")
     return found
+
+
+def _check_weights(config: DatasetConfig, tables: dict[TableName, InputTable]) -> None:
+    """Weights stand beside what they weigh: they belong to it value by value."""
+    for name, feature in config.features.items():
+        if not isinstance(feature, WeightsFeature):
+            continue
+        own, other = (source_table(config, tables, one) for one in (name, feature.of))
+        if own != other:
+            raise ConfigError(
+                f"feature {name!r}: is read from {own}, but {feature.of!r} from {other}; both columns must be in one "
+                "table"
+            )
 
 
 def _check_column(tables: dict[TableName, InputTable], table: TableName, column: str, what: str) -> None:
@@ -134,7 +150,7 @@ def _check_lists(config: DatasetConfig, tables: dict[TableName, InputTable], sig
         ("events", column): (what, False) for column, what in signals.items()
     }
     for name, feature in config.features.items():
-        is_list = isinstance(feature, CategoricalFeature) and feature.list
+        is_list = reads_lists(feature)
         table = source_table(config, tables, name)
         if is_list and any(source.config.format == "csv" for source in tables[table].sources):
             raise ConfigError(

@@ -10,7 +10,7 @@ from transforms.read.csv_rows import LINE
 from transforms.read.json_arrow import read_block
 from transforms.read.json_lines import ReadLines, read_lines
 from transforms.read.rejected import RejectedRow
-from transforms.read.texts import list_texts, texts
+from transforms.read.texts import all_list_texts, texts
 from transforms.read.unusable import control_characters
 from transforms.read.wanted import Wanted
 
@@ -72,7 +72,7 @@ class JsonParser:
         for name in self._wanted.columns:
             chunks = [table.column(name).combine_chunks() for table in tables]
             if len({chunk.type for chunk in chunks}) > 1:
-                chunks = [list_texts(chunk) if name in self._wanted.lists else texts(chunk) for chunk in chunks]
+                chunks = [all_list_texts(chunk) if name in self._wanted.lists else texts(chunk) for chunk in chunks]
             columns[name] = pa.chunked_array(chunks)
         return pa.table(columns)
 

@@ -40,15 +40,18 @@ class EventSignals:
         """Columns of the log that are read."""
         schema = self._schema
         named = [part.column for part in (schema.label, schema.propensity, schema.request, schema.timestamp) if part]
+        named += [target.column for target in schema.targets.values()]
         return (*named, *(schema.weight.columns if schema.weight else ()))
 
     def add(self, rows: pa.Table, columns: dict[str, pa.Array], reasons: Reasons) -> None:
         """Add to `columns` what the schema asks for; unusable and unwanted rows go to `reasons`."""
         schema = self._schema
-        value, label = _labels(rows, schema.label, reasons)
+        value, label = _labels(rows, schema.label, reasons, is_required=True)
         columns[LABEL] = pa.array(label.astype(np.float32))
         if self._keeps_value:
             columns[LABEL_VALUE] = pa.array(value.astype(np.float32))
+        for name, target in schema.targets.items():
+            columns[name] = pa.array(_labels(rows, target, reasons, is_required=False)[1].astype(np.float32))
         if schema.weight is not None:
             columns[WEIGHT] = pa.array(_weights(rows, schema.weight, reasons).astype(np.float32))
         if schema.propensity is not None:
@@ -69,20 +72,25 @@ def needs_label_value(schema: Schema) -> bool:
     return any(schema.sequence_source(name) == LABEL for name in sequences)
 
 
-def _labels(rows: pa.Table, label: Label | None, reasons: Reasons) -> tuple[np.ndarray, np.ndarray]:
-    """float64 [rows] each: the value, and the label."""
+def _labels(
+    rows: pa.Table, label: Label | None, reasons: Reasons, *, is_required: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """float64 [rows] each: the value, and the label; NaN where it may be missing and is."""
     if label is None:  # an event without a label is an interaction that took place
         ones = np.ones(rows.num_rows)
         return ones, ones
     if label.values is not None:
         tokens = cells.strings(rows, label.column)
-        reasons.add(pc.equal(tokens, ""), lambda _: f"{label.column} is missing")
+        is_missing = pc.equal(tokens, "")
+        if is_required:
+            reasons.add(is_missing, lambda _: f"{label.column} is missing")
         is_one = pc.is_in(tokens, pa.array(label.values, pa.string())).to_numpy(zero_copy_only=False)
-        return is_one.astype(np.float64), is_one.astype(np.float64)
-    value = cells.numbers(cells.native(rows, label.column), label.column, reasons, is_required=True)
+        found = np.where(is_missing.to_numpy(zero_copy_only=False), np.nan, is_one)
+        return found, found
+    value = cells.numbers(cells.native(rows, label.column), label.column, reasons, is_required=is_required)
     if label.threshold is None:
         return value, value
-    return value, (value >= label.threshold).astype(np.float64)
+    return value, np.where(np.isnan(value), np.nan, value >= label.threshold)
 
 
 def _weights(rows: pa.Table, weight: Weight, reasons: Reasons) -> np.ndarray:

@@ -61,11 +61,17 @@ def shown(cell: pa.Scalar) -> str:
 
 def list_texts(values: pa.Array) -> pa.Array:
     """list<string> [rows]: the texts of a list's elements, without those missing or empty; a scalar is its list."""
+    found = all_list_texts(values)
+    return without_empty(found.flatten(), found.offsets.to_numpy())
+
+
+def all_list_texts(values: pa.Array) -> pa.Array:
+    """list<string> [rows]: as `list_texts`, with "" where an element is missing or empty."""
     if pa.types.is_list(values.type):
         flat, offsets = texts(values.flatten()), _offsets(values)
     else:
         flat, offsets = texts(values), np.arange(len(values) + 1)
-    return without_empty(flat, offsets)
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), flat)
 
 
 def without_empty(flat: pa.Array, offsets: np.ndarray) -> pa.Array:

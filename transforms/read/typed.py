@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tfrec.schema import CategoricalFeature, Feature, NumericFeature, TextFeature
-from transforms.dataset_config import DatasetConfig, TableName, source_columns
+from tfrec.schema import CategoricalFeature, Feature, NumericFeature, TextFeature, VectorFeature, WeightsFeature
+from transforms.dataset_config import DatasetConfig, TableName, reads_lists, source_columns
 from transforms.filters import TimeLimits
-from transforms.read import cells
+from transforms.read import cells, number_lists
 from transforms.read.blocks import Place
 from transforms.read.csv_rows import LINE
 from transforms.read.files import source_table
@@ -74,7 +74,7 @@ class TypedRows:
         """What the parsers must know of the needed columns."""
         columns = self.wanted_columns
         read = {name: source_columns(name, feature) for name, feature in self._features.items()}
-        lists = {column for name in read if _is_list(self._features[name]) for column in read[name]}
+        lists = {column for name in read if reads_lists(self._features[name]) for column in read[name]}
         texts = {column for name in read if isinstance(self._features[name], TextFeature) for column in read[name]}
         tokens = {column for name in read if not isinstance(self._features[name], TextFeature) for column in read[name]}
         if self._signals is not None:
@@ -120,16 +120,19 @@ class TypedRows:
             )
         if isinstance(feature, CategoricalFeature) and feature.flags is not None:
             return cells.flags(rows, feature.flags, reasons)
-        if _is_list(feature):
+        if isinstance(feature, VectorFeature):
+            return number_lists.vectors(rows, source_columns(name, feature)[0], feature, reasons)
+        if isinstance(feature, WeightsFeature):
+            weighed = self._features[feature.of]
+            assert isinstance(weighed, CategoricalFeature)
+            columns = [source_columns(n, f)[0] for n, f in ((name, feature), (feature.of, weighed))]
+            return number_lists.weights(rows, columns[0], feature, columns[1], weighed, reasons)
+        if reads_lists(feature):
             return cells.lists(rows, source_columns(name, feature)[0])
         values = cells.strings(rows, source_columns(name, feature)[0])
         if isinstance(feature, CategoricalFeature) and feature.separator is not None:
             return cells.split(values, feature.separator)
         return values
-
-
-def _is_list(feature: Feature) -> bool:
-    return isinstance(feature, CategoricalFeature) and feature.list
 
 
 def _is_empty(column: str, _: int) -> str:

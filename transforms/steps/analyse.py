@@ -64,6 +64,12 @@ def summarise_categorical(
     return CategoricalSummary(tokens, statistics)
 
 
+def summarise_given(counts: pa.Table, train_rows: int) -> dict[str, object]:
+    """How often vectors or weights are missing."""
+    is_missing = pc.equal(counts.column(VALUE), "").to_numpy()
+    return {"missing_share": int(counts.column(TRAIN_COUNT).to_numpy()[is_missing].sum()) / max(train_rows, 1)}
+
+
 def summarise_numeric(feature: NumericFeature, counts: pa.Table, train_rows: int) -> NumericSummary:
     """Moments of g(x) and quantiles of x, from weighted distinct values (sorted, so sums are always the same)."""
     values = counts.column(VALUE).to_numpy().astype(np.float64)

@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from tfrec.feature_transform.tokens import tokenize
-from tfrec.schema import Feature, TextFeature
+from tfrec.schema import Feature, TextFeature, VectorFeature, WeightsFeature
 
 VALUE, TRAIN_COUNT, COUNT = "value", "train_count", "count"
+GIVEN = "given"  # stands for any vector or weights: of these only is counted how often they are missing
 
 
 def count_values(column: pa.ChunkedArray, train_weight: np.ndarray, weight: np.ndarray) -> pa.Table:
@@ -51,7 +52,12 @@ def _count_dictionary(values: pa.DictionaryArray, train_weight: np.ndarray, weig
 
 
 def count_feature(feature: Feature, column: pa.ChunkedArray, train_weight: np.ndarray, weight: np.ndarray) -> pa.Table:
-    """`count_values` of what is encoded: of a text with tokens its words, where those of an empty one are one ""."""
+    """`count_values` of what is encoded: of a text with tokens its words, where those of an empty one are one "".
+
+    Of vectors and weights it counts "" where a row has none, and `GIVEN`.
+    """
+    if isinstance(feature, VectorFeature | WeightsFeature):
+        column = pa.chunked_array([pa.array(np.where(_has_numbers(column), GIVEN, ""), pa.string())])
     counts = count_values(column, train_weight, weight)
     if not isinstance(feature, TextFeature) or feature.tokens is None:
         return counts
@@ -60,6 +66,14 @@ def count_feature(feature: Feature, column: pa.ChunkedArray, train_weight: np.nd
     flat = pa.array(words.flat_values.numpy(), pa.binary()).cast(pa.string())
     lists = pa.ListArray.from_arrays(pa.array(words.row_splits.numpy(), pa.int32()), flat)
     return count_values(lists, *(counts.column(name).to_numpy() for name in (TRAIN_COUNT, COUNT)))
+
+
+def _has_numbers(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """Bool [rows]: whether a list holds any number; NaN is none."""
+    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    parents = pc.list_parent_indices(values).to_numpy(zero_copy_only=False)
+    is_number = ~np.isnan(values.flatten().to_numpy(zero_copy_only=False))
+    return np.bincount(parents[is_number], minlength=len(values)) > 0
 
 
 def merge_counts(tables: Iterable[pa.Table]) -> pa.Table:

@@ -8,7 +8,17 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from tfrec.feature_transform import FeatureTransform
-from tfrec.schema import PADDING_ID, CategoricalFeature, NumericFeature, Schema, SequenceFeature, TextFeature
+from tfrec.schema import (
+    PADDING_ID,
+    CategoricalFeature,
+    Feature,
+    NumericFeature,
+    Schema,
+    SequenceFeature,
+    TextFeature,
+    VectorFeature,
+    WeightsFeature,
+)
 from transforms.steps.lists import list_array
 from transforms.steps.tokens import for_tokens
 
@@ -25,24 +35,28 @@ def encode_table(transform: FeatureTransform, schema: Schema, table: pa.Table) -
     return pa.table(columns)
 
 
-def _encode_column(
-    transform: FeatureTransform,
-    name: str,
-    feature: CategoricalFeature | NumericFeature | TextFeature,
-    column: pa.ChunkedArray,
-) -> pa.Array:
+def _encode_column(transform: FeatureTransform, name: str, feature: Feature, column: pa.ChunkedArray) -> pa.Array:
     values = column.combine_chunks()
     if isinstance(feature, NumericFeature):
         numbers = values.to_numpy(zero_copy_only=False).astype(np.float32)
         return pa.array(transform.encode_values(name, tf.constant(numbers)).numpy())
     if isinstance(feature, TextFeature):
         return _encode_texts(transform, name, values)
+    if isinstance(feature, VectorFeature | WeightsFeature):
+        width = feature.length if isinstance(feature, VectorFeature) else feature.max_values
+        kept = pc.list_slice(values, 0, width)
+        flat = kept.flatten().to_numpy(zero_copy_only=False)
+        return list_array(_lengths(kept), transform.encode_values(name, tf.constant(flat, tf.float32)).numpy())
+    assert isinstance(feature, CategoricalFeature)
     if feature.multivalued:
         kept = pc.list_slice(values, 0, feature.max_values)
         flat = _encode_tokens(transform, name, kept.flatten())
-        lengths = kept.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-        return list_array(lengths, flat)
+        return list_array(_lengths(kept), flat)
     return pa.array(_encode_tokens(transform, name, values))
+
+
+def _lengths(lists: pa.Array) -> np.ndarray:
+    return lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
 
 
 def _encode_texts(transform: FeatureTransform, name: str, texts: pa.Array) -> pa.Array:

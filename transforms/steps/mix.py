@@ -17,6 +17,11 @@ def mix64(values: np.ndarray, seed: int) -> np.ndarray:
         return x ^ (x >> np.uint64(31))
 
 
+def spread(values: np.ndarray, seed: int, purpose: int) -> np.ndarray:
+    """float64 in [0, 1) of int64 values, evenly spread; of two purposes independent, also where a seed is the same."""
+    return mix64(mix64(values, seed).view(np.int64), purpose) / 2.0**64
+
+
 def hash_tokens(tokens: pa.Array, seed: int = 0) -> np.ndarray:
     """uint64 [len(tokens)]: FNV-1a (Fowler, Noll, Vo) of each string's UTF-8 bytes, then `mix64`.
 

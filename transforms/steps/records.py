@@ -118,9 +118,16 @@ class PartitionRecords:
         for name, feature in self._schema.features.items():
             if not isinstance(feature, SequenceFeature):
                 continue
-            content = sequence_content(self._schema.sequence_source(name), self._events, self._own, last)
+            source = self._schema.sequence_source(name)
+            content = sequence_content(source, self._events, self._encoded(source), last)
             past = None
             if rows is not None and self._sides.past is not None:
                 past = self._sides.past.column(name).combine_chunks().take(rows)
             found[name] = histories_of(name, self._events, content, self._schema, split, past)
         return found
+
+    def _encoded(self, source: str) -> pa.Table:
+        """Table that has the encoded values of a sequence's source for each event: the log's own, or its items'."""
+        if source in self._own.column_names or source not in self._sides.items.column_names:
+            return self._own
+        return pa.table(join_rows(self._sides.items.select([source]), self._item_index))

@@ -19,11 +19,12 @@ from tfrec.schema import (
 )
 from transforms.read.rejected import FILE_INDEX_SHIFT
 from transforms.read.typed import SOURCE
-from transforms.steps.mix import hash_tokens, mix64
+from transforms.steps.mix import hash_tokens, mix64, spread
 from transforms.steps.order import USER_START
 from transforms.steps.tokens import for_tokens
 
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
+HELD_OUT, KEPT = 101, 102  # purposes of hashes
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,11 @@ class SplitPlan:
         if isinstance(split, Random):
             return _by_share(mix64(events.column(SOURCE).to_numpy(), split.seed), split)
         index = np.array([SPLITS.index(name) if name else TRAIN for name in self.of_file], np.int8)
-        return index[events.column(SOURCE).to_numpy() >> FILE_INDEX_SHIFT]
+        source = events.column(SOURCE).to_numpy()
+        found = index[source >> FILE_INDEX_SHIFT]
+        if split.validation:
+            found[(found == TRAIN) & (spread(source, split.seed, HELD_OUT) < split.validation)] = VALIDATION
+        return found
 
 
 def _by_share(hashes: np.ndarray, split: Users | Random) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tfrec.schema import EVENT_TIME_MS, Given, Schema
 from transforms.filters import DAY_MS, Filters
@@ -82,8 +83,19 @@ def of_bots(events: pa.Table, user_id: str, max_events: int | None, max_events_p
 def _codes(column: pa.ChunkedArray) -> np.ndarray:
     """int64 [rows]: equal values have equal codes; a missing number equals another."""
     if pa.types.is_list(column.type):
-        column = pa.chunked_array([pa.array(["\x1f".join(row or ()) for row in column.to_pylist()], pa.string())])
+        column = pa.chunked_array([_list_keys(column.combine_chunks())])
     if pa.types.is_dictionary(column.type):
         return codes_of(column).astype(np.int64)
     encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
     return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _list_keys(lists: pa.Array) -> pa.Array:
+    """Equal values for equal lists, of tokens or of float32 numbers; an empty list equals a missing one."""
+    if not pa.types.is_float32(lists.type.value_type):
+        return pc.binary_join(lists.cast(pa.list_(pa.string())), "\x1f").fill_null("")
+    flat = lists.flatten().to_numpy(zero_copy_only=False)
+    lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]) * flat.itemsize
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(flat)]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(lists), buffers)
