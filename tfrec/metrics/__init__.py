@@ -4,10 +4,14 @@ from tfrec.metrics.beyond_accuracy import BeyondAccuracy, popularity_lift
 from tfrec.metrics.calibration import (
     ReliabilityBins,
     calibration_ratio,
+    equal_mass_bins,
     expected_calibration_error,
+    prediction_bias,
+    prediction_bias_by_group,
     reliability_bins,
 )
 from tfrec.metrics.classification import auc, gauc, log_loss, normalised_entropy, pr_auc
+from tfrec.metrics.event_streaming import ErrorAccumulator, EventAccumulator
 from tfrec.metrics.exposure import coverage, exposure_counts, gini
 from tfrec.metrics.facts import ItemFacts, ItemGroups, Profiles, multi_hot
 from tfrec.metrics.fairness import (
@@ -25,12 +29,15 @@ from tfrec.metrics.lists import NO_ITEM, RankedLists
 from tfrec.metrics.rank_correlation import kendall, kendall_by_group, spearman, spearman_by_group
 from tfrec.metrics.ranking import ranking_metric_names, ranking_metrics
 from tfrec.metrics.rating import mae_by_group, mean_absolute_error, rmse_by_group, root_mean_squared_error
+from tfrec.metrics.requests import ndcg_by_group
 from tfrec.metrics.streaming import RankingAccumulator
 from tfrec.metrics.top_k import top_unseen
 
 __all__ = [
     "NO_ITEM",
     "BeyondAccuracy",
+    "ErrorAccumulator",
+    "EventAccumulator",
     "GroupedMetric",
     "ItemFacts",
     "ItemGroupExposure",
@@ -44,6 +51,7 @@ __all__ = [
     "calibration_ratio",
     "compare_user_groups",
     "coverage",
+    "equal_mass_bins",
     "expected_calibration_error",
     "exposure_counts",
     "full_ranking_auc",
@@ -56,11 +64,14 @@ __all__ = [
     "mae_by_group",
     "mean_absolute_error",
     "multi_hot",
+    "ndcg_by_group",
     "normalised_entropy",
     "place_counts",
     "popularity_groups",
     "popularity_lift",
     "pr_auc",
+    "prediction_bias",
+    "prediction_bias_by_group",
     "ranking_metric_names",
     "ranking_metrics",
     "relevant_counts",

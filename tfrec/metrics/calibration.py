@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tfrec.metrics.grouped import sums_by_group, weights_of
+from tfrec.metrics.grouped import GroupedMetric, sums_by_group, weights_of
 
 Floats = NDArray[np.float64]
 Binning = Literal["width", "mass"]
@@ -51,8 +51,7 @@ def reliability_bins(
         probabilities: from 0 to 1. [rows]
         weights: of the rows. [rows]
         bins: how many.
-        equal: `width`: [i/bins, (i + 1)/bins), the last with 1; `mass`: as nearly equal in weight as equal predictions,
-            which stay together, allow.
+        equal: `width`: [i/bins, (i + 1)/bins), the last with 1; `mass`: see `equal_mass_bins`.
 
     """
     labels, predicted = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
@@ -60,8 +59,10 @@ def reliability_bins(
         wrong = predicted[~((predicted >= 0) & (predicted <= 1))][0]
         raise ValueError(f"a probability is {wrong}; allowed: 0 to 1 (scipy.special.expit(logits), for logits)")
     weight = weights_of(len(labels), weights)
-    place = predicted if equal == "width" else _middles(predicted, weight)
-    index = np.minimum((place * bins).astype(np.int64), bins - 1)
+    if equal == "width":
+        index = np.minimum((predicted * bins).astype(np.int64), bins - 1)
+    else:
+        index = equal_mass_bins(predicted, weight, bins)
     total = sums_by_group(weight, index, bins)
     label, prediction = sums_by_group(weight * labels, index, bins), sums_by_group(weight * predicted, index, bins)
     kept = total > 0
@@ -88,9 +89,44 @@ def calibration_ratio(labels: ArrayLike, probabilities: ArrayLike, weights: Arra
     return float(weight @ predicted) / positives if positives else float("nan")
 
 
-def _middles(values: Floats, weights: Floats) -> Floats:
-    """Share of the weight that lies below the middle of each row's run of equal values."""
-    _, run = np.unique(values, return_inverse=True)
-    mass = np.bincount(run, weights=weights)
-    total = mass.sum()
-    return ((np.cumsum(mass) - mass / 2) / (total or 1.0))[run]
+def prediction_bias(labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Mean prediction − mean label, in units of the label (McMahan et al. 2013, §7); NaN without rows."""
+    return prediction_bias_by_group(labels, predictions, np.zeros(len(np.asarray(labels)), int), weights).mean
+
+
+def prediction_bias_by_group(
+    labels: ArrayLike, predictions: ArrayLike, groups: ArrayLike, weights: ArrayLike | None = None
+) -> GroupedMetric:
+    """The bias in each slice of the rows; the mean over slices, weighted by rows, is the bias on the whole.
+
+    Args:
+        labels: 0 or 1, or values. [rows]
+        predictions: probabilities, or values. [rows]
+        groups: slice of each row. [rows]
+        weights: of the rows; a slice of weight 0 is NaN. [rows]
+
+    """
+    excess = np.asarray(predictions, np.float64) - np.asarray(labels, np.float64)
+    weight = weights_of(len(excess), weights)
+    distinct, group = np.unique(np.asarray(groups), return_inverse=True)
+    total = sums_by_group(weight, group, len(distinct))
+    sums = sums_by_group(weight * excess, group, len(distinct))
+    return GroupedMetric(distinct, np.where(total > 0, sums / np.where(total > 0, total, 1.0), np.nan), total)
+
+
+def equal_mass_bins(values: ArrayLike, weights: ArrayLike | None, bins: int) -> NDArray[np.int64]:
+    """Bin of each row, by ascending value: as nearly equal in weight as equal values, which stay together, allow.
+
+    A run of equal values is in the bin that the middle of its weight is in; some bins may be left empty.
+
+    Args:
+        values: [rows]
+        weights: of the rows; 1 each by default. [rows]
+        bins: how many.
+
+    """
+    distinct, run = np.unique(np.asarray(values, np.float64), return_inverse=True)
+    mass = sums_by_group(weights_of(len(run), weights), run, len(distinct))
+    middles = (np.cumsum(mass) - mass / 2) / (mass.sum() or 1.0)
+    found: NDArray[np.int64] = np.minimum((middles * bins).astype(np.int64), bins - 1)[run]
+    return found

@@ -24,7 +24,7 @@ def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) 
     """
     labels, scores = np.asarray(labels, np.float64), checked_values("scores", scores)
     order = np.argsort(scores)
-    positive, negative = _class_weights(labels[order], weights_of(len(labels), weights)[order])
+    positive, negative = class_weights(labels[order], weights_of(len(labels), weights)[order])
     starts = _starts(scores[order])
     above, pairs = _areas(starts, np.zeros(len(starts), np.int64), positive, negative, 1)
     return float(above[0] / pairs[0]) if pairs[0] > 0 else float("nan")
@@ -47,7 +47,7 @@ def gauc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weights: Array
     distinct, group = np.unique(np.asarray(groups), return_inverse=True)
     weight = weights_of(len(labels), weights)
     order = np.lexsort((scores, group))
-    positive, negative = _class_weights(labels[order], weight[order])
+    positive, negative = class_weights(labels[order], weight[order])
     starts = _starts(scores[order], group[order])
     above, pairs = _areas(starts, group[order][starts], positive, negative, len(distinct))
     values = np.where(pairs > 0, above / np.where(pairs > 0, pairs, 1), np.nan)
@@ -62,7 +62,7 @@ def pr_auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = Non
     """
     labels, scores = np.asarray(labels, np.float64), checked_values("scores", scores)
     order = np.argsort(-scores)
-    positive, negative = _class_weights(labels[order], weights_of(len(labels), weights)[order])
+    positive, negative = class_weights(labels[order], weights_of(len(labels), weights)[order])
     starts = _starts(scores[order])
     if not positive.sum() > 0:
         return float("nan")
@@ -101,7 +101,8 @@ def normalised_entropy(labels: ArrayLike, logits: ArrayLike, weights: ArrayLike 
     return log_loss(labels, logits, weight) / float(entropy)
 
 
-def _class_weights(labels: Floats, weights: Floats) -> tuple[Floats, Floats]:
+def class_weights(labels: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Weight of each row as a positive and as a negative. Raises ValueError unless labels are 0 and 1."""
     if not ((labels == 0) | (labels == 1)).all():
         wrong = labels[(labels != 0) & (labels != 1)][0]
         raise ValueError(f"a label is {wrong}; allowed: 0 and 1")
