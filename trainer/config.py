@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from tfrec.config_file import Config, parse_config
 from tfrec.errors import ArtifactError, ConfigError
@@ -82,13 +82,18 @@ class JobConfig(Config):
     model_name: str
     dataset: str
     dataset_fingerprint: str
-    warm_start_from: str | None = Field(None, description="a job whose weights this one starts with")
+    warm_start_from: tuple[str, ...] = Field((), description="jobs whose weights this one starts with")
     train_files: tuple[str, ...] = Field((), description="instead of the dataset's training split")
     eval_files: tuple[str, ...] = Field((), description="instead of the dataset's validation split")
     seed: int = 1
     model: ModelConfig
     train: TrainConfig
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @field_validator("warm_start_from", mode="before")
+    @classmethod
+    def _one_or_none(cls, given: Any) -> Any:
+        return () if given is None else (given,) if isinstance(given, str) else given  # as older jobs have it
 
     def save(self, path: Path) -> None:
         content = self.model_dump(mode="json", serialize_as_any=True)
@@ -129,9 +134,20 @@ def resolve_config(model_name: str, config_file: str | None, overrides: Sequence
             raise ConfigError(f"--config {config_file}: cannot be read ({error.strerror})") from None
     chosen: Any = parse_config(text, sections, overrides, source=source)
     given = chosen.train.model_dump(exclude_unset=True)
-    train = TrainConfig(**{**found.training_defaults, **given})
+    train = TrainConfig(**_over(found.training_defaults, given))
     evaluation = resolve_preset(chosen.evaluation)
     return JobConfig(model_name=model_name, model=chosen.model, train=train, evaluation=evaluation, **identity)
+
+
+def _over(brought: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """What is given over what a model brings along; of a section key by key, unless it names another rule."""
+    sections = {key: value for key, value in brought.items() if isinstance(value, dict) and key in given}
+    merged = {
+        key: {**section, **given[key]}
+        for key, section in sections.items()
+        if given[key] is not None and given[key].get("name", section.get("name")) == section.get("name")
+    }
+    return {**brought, **given, **merged}
 
 
 def load_job_config(path: Path) -> JobConfig:

@@ -43,6 +43,16 @@ class JobDirectory:
     def report(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def calibration(self) -> Path:
+        """The curve of a calibrated ranking model, as numbers."""
+        return self.path / "calibration.json"
+
+    @property
+    def importance(self) -> Path:
+        """What a ranking model has learnt, as figures: written with the report."""
+        return self.path / "importance.json"
+
     @cached_property
     def places(self) -> Places:
         """Where checkpoints and logs lie, if not here."""
@@ -99,6 +109,9 @@ class JobDirectory:
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         _write_json(self.metrics, metrics)
+
+    def write_calibration(self, content: dict[str, Any]) -> None:
+        _write_json(self.calibration, content)
 
     def read_metrics(self) -> dict[str, Any]:
         try:

@@ -14,6 +14,7 @@ from trainer.config import JobConfig, load_job_config
 from trainer.data import JobData, require_same_ids
 from trainer.job import JobDirectory
 from trainer.request.files import open_job_dataset
+from trainer.training.calibrate import restore_calibration
 from trainer.training.checkpoints import restore_best
 
 
@@ -53,6 +54,7 @@ def load_model(job: JobDirectory, dataset: str | None = None) -> tuple[Recommend
     model = build_model(config, learnt_from)
     if isinstance(model, GradientModel):
         restore_best(model, job)
+        restore_calibration(model, job)
     else:
         assert isinstance(model, FittedModel)
         if learnt_from.dataset.fingerprint != config.dataset_fingerprint:

@@ -30,10 +30,11 @@ from trainer.evaluation.validation import Validation, monitor_of, monitors, requ
 from trainer.job import JobDirectory
 from trainer.model import build_model
 from trainer.request.files import open_job_dataset
+from trainer.training.calibrate import calibrate
 from trainer.training.fit import Trainer
 from trainer.training.source import open_source
 from trainer.warm_start.report import print_warm_start
-from trainer.warm_start.start import warm_start
+from trainer.warm_start.start import warm_starts
 from trainer.warm_start.vocabularies import keep_vocabulary
 from trainer.watch.progress import EpochProgress
 from trainer.watch.projector import write_projector
@@ -96,8 +97,9 @@ def run_job(
         _say_placement(placement, model, console)
         if placement.is_chief and not job.has_results:
             keep_vocabulary(job, dataset, model)
-        if config.warm_start_from and not job.has_results:
-            print_warm_start(console, warm_start(model, config, data, config.warm_start_from))
+        if not job.has_results:
+            for start in warm_starts(model, config, data):
+                print_warm_start(console, start)
         training = make_trainer(model, config, data, job, console, placement, **more).run()
         train_seconds = training["training_seconds"]
     else:
@@ -108,6 +110,7 @@ def run_job(
         training = {} if must_evaluate else _validated(model, config, data)
     if not placement.is_chief:
         return {}
+    calibrate(model, data, job)
     say = line_printer(console)
     metrics = evaluate_job(model, data, config.evaluation, job, say=say) if must_evaluate else {}
     protocol = metrics.pop("protocol", {})

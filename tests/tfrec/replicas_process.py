@@ -5,6 +5,7 @@ python replicas_process.py DATASET
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -13,8 +14,11 @@ import tensorflow as tf
 
 import tfrec  # noqa: F401
 from tfrec.dataset.directory import DatasetDirectory
+from tfrec.dataset.group_batches import GROUP
 from tfrec.losses import InBatchSoftmax
+from tfrec.models.towers.event_losses import EventLossConfig, event_loss
 from tfrec.models.two_tower import TwoTower, TwoTowerConfig
+from tfrec.schema import Label
 from trainer.data import JobData
 
 PARTS = (5, 3)  # uneven, as at the end of an epoch
@@ -89,6 +93,21 @@ def main():
                 part["query"], part["candidate"], sample_weight=part["weight"], candidate_ids=part["ids"]
             )
         return loss, tf.reduce_sum(tape.gradient(loss, part["query"]) ** 2)
+
+    events = {"logits": rng.normal(size=8), "label": rng.integers(0, 2, 8), "weight": rng.uniform(0.5, 2, 8)}
+    events = {name: tf.constant(values, tf.float32) for name, values in events.items()}
+    events[GROUP] = tf.constant([9, 4, 4, 9, 4, 2, 9, 4], tf.int64)  # the cut after row 5 tears them
+    schema = SimpleNamespace(label=Label(column="x", threshold=1), weight=True)
+    for kind in ("pointwise", "pairwise", "listwise"):
+
+        def compared(part, kind=kind):
+            with tf.GradientTape() as tape:
+                tape.watch(part["logits"])
+                loss = event_loss(EventLossConfig(loss=kind), schema, part, part["logits"])
+            return loss, tf.reduce_sum(tf.convert_to_tensor(tape.gradient(loss, part["logits"])) ** 2)
+
+        alone = tf.nest.map_structure(lambda t: t.numpy(), compared(events))
+        report(kind, on_replicas(strategy, split(events), compared), alone)
 
     report("task", on_replicas(strategy, split(batch), task), tf.nest.map_structure(lambda t: t.numpy(), task(batch)))
 

@@ -127,6 +127,6 @@ def test_ftrl_with_l1_makes_wide_weights_exactly_zero(trained):
         (wide,) = [values for name, values in weights.items() if "_first_order/embedding/" in name]
         return np.mean(wide == 0)
 
-    few = zeros("train.wide_optimizer={name: ftrl, learning_rate: 0.1}")
+    few = zeros("train.wide_optimizer={name: ftrl, learning_rate: 0.1, l1: 0}")
     many = zeros("train.wide_optimizer={name: ftrl, learning_rate: 0.1, l1: 0.05}")
     assert few < 0.3 < many

@@ -16,7 +16,7 @@ SHORT = ("train.monitor=steps", "train.epochs=3", "train.patience=1", "train.bat
 
 def test_without_a_validation_split_the_last_epoch_is_kept(world, tmp_path):
     world.dataset("no_validation", "split={strategy: temporal, validation: 0, test: 0.2}")
-    config, job = world.config("matrix_factorization", *SHORT, dataset="no_validation"), JobDirectory(tmp_path)
+    config, job = world.config("gmf", *SHORT, dataset="no_validation"), JobDirectory(tmp_path)
     found = run_job(config, job, quiet_console())
     assert (found["train/epochs"], found["train/best_epoch"]) == (3, 3)
     assert found["train/best_steps"] == found["train/steps"] > 3
@@ -29,12 +29,11 @@ def test_without_a_validation_split_the_last_epoch_is_kept(world, tmp_path):
 
 def test_a_dry_run_needs_no_validation_split_either(world, tmp_path):
     world.dataset("no_validation", "split={strategy: temporal, validation: 0, test: 0.2}")
-    config = world.config("matrix_factorization", *SHORT, dataset="no_validation")
-    found = dry_run(config, JobDirectory(tmp_path), quiet_console())
+    found = dry_run(world.config("gmf", *SHORT, dataset="no_validation"), JobDirectory(tmp_path), quiet_console())
     assert len(found["steps"]) == 2
 
 
 def test_trials_cannot_be_compared_by_their_steps(world, tmp_path):
-    plan = SearchPlan(str(world.dataset()), "matrix_factorization", tmp_path, overrides=("train.monitor=steps",))
+    plan = SearchPlan(str(world.dataset()), "gmf", tmp_path, overrides=("train.monitor=steps",))
     with pytest.raises(ConfigError, match=r"^train\.monitor: no metric 'steps'"):
         plan.check()

@@ -24,6 +24,8 @@ from tfrec.schema import (
     Schema,
     SequenceFeature,
     TextFeature,
+    VectorFeature,
+    WeightsFeature,
 )
 
 Tensors = dict[str, tf.Tensor]
@@ -34,8 +36,10 @@ _DTYPES = {"int64": tf.int64, "float32": tf.float32, "bytes": tf.string}
 
 def list_width(feature: Feature) -> int | None:
     """Columns of an encoded feature that has several values; None for a single one."""
-    if isinstance(feature, SequenceFeature):
+    if isinstance(feature, SequenceFeature | VectorFeature):
         return feature.length
+    if isinstance(feature, WeightsFeature):
+        return feature.max_values
     if isinstance(feature, TextFeature):
         return None if feature.tokens is None else feature.tokens.max_tokens
     if isinstance(feature, CategoricalFeature) and feature.multivalued:
@@ -46,6 +50,8 @@ def list_width(feature: Feature) -> int | None:
 def encoded_dtype(feature: Feature) -> tf.DType:
     if isinstance(feature, SequenceFeature):
         return tf.float32 if feature.of in (LABEL, GAP_SECONDS) else tf.int64
+    if isinstance(feature, VectorFeature | WeightsFeature):
+        return tf.float32
     return tf.float32 if isinstance(feature, NumericFeature) and feature.buckets is None else tf.int64
 
 

@@ -23,6 +23,7 @@ class RankingExport(tf.Module):
         super().__init__(name="ranking")
         schema = model.inputs.schema
         self._predict = tf.function(model.predictions, autograph=False)
+        self._predict_tasks = tf.function(model.task_predictions, autograph=False)
         self._state = model.state
         self._transform = transform
         self._schema = schema
@@ -64,7 +65,8 @@ class RankingExport(tf.Module):
         return request_features(raw, self._schema.item_id, rows, self._item_table, self._transform)
 
     def _scores(self, request: Tensors) -> Tensors:
-        return {"scores": self._predict({**self._user_features(request), **self._item_features(request)})}
+        features = {**self._user_features(request), **self._item_features(request)}
+        return {**self._predict_tasks(features), "scores": self._predict(features)}
 
     def _examples(self, request: Tensors) -> Tensors:
         specs = {**self._user_specs, **self._item_specs}

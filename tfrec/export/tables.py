@@ -13,7 +13,7 @@ from tfrec.dataset.records import Arrays, Tensors
 from tfrec.export.signature import broadcast_batch, is_given
 from tfrec.feature_transform import FeatureTransform, missing_value, raw_specs
 from tfrec.models.inputs import Catalogue
-from tfrec.schema import Schema
+from tfrec.schema import Schema, WeightsFeature
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def request_features(
     """Encoded features of a request: what it gives, else what the table has for the id.
 
     Sequences that stand side by side are those of the request as soon as it gives one of them: the table's are of
-    other events. Labels that then are not given are NaN, because 0 may be one.
+    other events. Labels that then are not given are NaN, because 0 may be one. Likewise weights are those of the
+    request as soon as it gives the values that they weigh.
 
     Args:
         raw: raw features; all but the id may have a first dimension of 1, or stand for "not given".
@@ -108,6 +109,8 @@ def request_features(
         column = [-1] + [1] * (given.shape.rank - 1)
         if schema.is_label_sequence(name):
             given = tf.where(tf.reshape(is_there[name], column), given, np.nan)
-        use = tf.reduce_any([is_there[other] for other in schema.side_by_side(name) if other in is_there], axis=0)
+        feature = schema.features[name]
+        deciding = (feature.of,) if isinstance(feature, WeightsFeature) else schema.side_by_side(name)
+        use = tf.reduce_any([is_there[other] for other in deciding if other in is_there], axis=0)
         result[name] = tf.where(tf.reshape(use, column), given, stored[name])
     return result

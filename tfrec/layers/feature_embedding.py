@@ -7,14 +7,14 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfrec.dataset.records import Tensors
+from tfrec.layers.field_ids import FieldIds, quotients_of, rows_of
 from tfrec.layers.field_plan import FieldPlan
 from tfrec.layers.id_tables import IdTable, fixed_rows
-from tfrec.layers.tables import look_up, main_row, normal_rows
-from tfrec.row_sums import sum_rows
+from tfrec.layers.tables import look_up, normal_rows
 
 
 class EmbeddedFeatures(NamedTuple):
-    """`vectors` float [batch, fields, dim]; `weights` float [batch, fields], the first-order terms."""
+    """`vectors` float [batch, fields, dim]; `weights` float [batch, terms], the first-order terms."""
 
     vectors: tf.Tensor
     weights: tf.Tensor
@@ -24,7 +24,9 @@ class FeatureEmbedding(tf.keras.layers.Layer):
     """One table for all fields: ids are looked up, several averaged, numbers multiplied into a vector of their field.
 
     Padding (id 0) of a multi-valued field is not looked up at all; a field without values is a zero vector. The rows of
-    padding in single-valued fields are learnt: there 0 means "missing". Fields come out in the order of `plan.fields`.
+    padding in single-valued fields are learnt: there 0 means "missing". Where the values of a field have weights, its
+    vector is Σ wᵢ vᵢ / Σ |wᵢ|. A precomputed vector is projected by a matrix of its own. Fields come out in the order
+    of `plan.fields`, first-order terms in that of `plan.terms`.
     """
 
     def __init__(self, plan: FieldPlan, dim: int, *, stddev: float, seed: int, first_order: bool = True) -> None:
@@ -32,7 +34,7 @@ class FeatureEmbedding(tf.keras.layers.Layer):
 
         Args:
             plan: the fields.
-            dim: of the vectors.
+            dim: of the vectors; 0 for first-order weights alone.
             stddev: of the initial vectors; first-order weights start at 0.
             seed: of the initial vectors.
             first_order: whether there are first-order weights; else they are 0.
@@ -40,22 +42,28 @@ class FeatureEmbedding(tf.keras.layers.Layer):
         """
         super().__init__(name="feature_embedding")
         self.plan = plan
-        rows = {"embedding": plan.num_rows, "quotients": plan.num_quotients, "numbers": len(plan.numbers)}
         self._tables = {
             name: tf.Variable(
-                # Quotients around 1, so that a product starts as spread as a plain row.
-                normal_rows(count, dim, stddev=stddev, seed=[seed, index], mean=float(name == "quotients")),
+                # Quotients around 1, so that a product starts as spread as a plain row; a projection of numbers of
+                # variance 1 as spread as either.
+                normal_rows(
+                    count,
+                    dim,
+                    stddev=stddev / count**0.5 if name in plan.projections.values() else stddev,
+                    seed=[seed, plan.seed_of(name)],
+                    mean=float(name == "quotients"),
+                ),
                 shape=[count, dim],
                 dtype=tf.float32,
                 name=name,
             )
-            for index, (name, count) in enumerate(rows.items())
-            if count
+            for name, count in plan.row_counts(first_order=False).items()
+            if dim
         }
         self._first_order = {
             name: tf.Variable(tf.zeros([count, 1]), name=f"{name}_first_order")
-            for name, count in rows.items()
-            if count and first_order
+            for name, count in plan.row_counts(first_order=True).items()
+            if first_order
         }
 
     @property
@@ -64,101 +72,71 @@ class FeatureEmbedding(tf.keras.layers.Layer):
         return list(self._first_order.values())
 
     def id_tables(self) -> list[IdTable]:
-        """The rows of every field in every table."""
-        found, plan = [], self.plan
-        for tables in (self._tables, self._first_order):
-            for name, rows in plan.rows.items() if tables else ():
-                found.append(IdTable(tables["embedding"], name, plan.first_row[name], rows))
-                if rows.quotients:
-                    first = plan.first_quotient[name]
-                    found.append(IdTable(tables["quotients"], name, first, rows, is_quotient=True))
-            for row, name in enumerate(plan.numbers if tables else ()):
-                found.append(fixed_rows(tables["numbers"], name, row))
-        return found
+        """The rows of every field in every table, but those of crosses.
+
+        A cross is made of ids, which another vocabulary gives to other values: its rows cannot be taken over.
+        """
+        both = (*self._tables.items(), *self._first_order.items())
+        return [rows for table, variable in both for rows in self._rows_of_features(table, variable)]
+
+    def _rows_of_features(self, table: str, variable: tf.Variable) -> list[IdTable]:
+        plan = self.plan
+        if table == "numbers":
+            return [fixed_rows(variable, name, row) for row, name in enumerate(plan.numbers)]
+        for name, projection in plan.projections.items():
+            if table == projection:
+                return [fixed_rows(variable, name, 0, plan.vectors[name])]
+        is_quotient = table == "quotients"
+        first = plan.first_quotient if is_quotient else plan.first_row
+        found = [
+            IdTable(variable, name, first[name], rows, is_quotient=is_quotient)
+            for name, rows in plan.rows.items()
+            if name not in plan.crosses and (rows.quotients or not is_quotient)
+        ]
+        # A table in which no row belongs to a feature would be taken over whole: this one holds crosses alone.
+        return found or [fixed_rows(variable, next(iter(plan.crosses.values())).of[0], 0, rows=0)]
 
     def call(self, features: Tensors) -> EmbeddedFeatures:
         """Encoded features [batch] or [batch, width] → `EmbeddedFeatures`."""
-        ids = _Ids(self.plan, features)
-        vectors = _combined(self._tables, ids, is_product=True)
+        ids = FieldIds(self.plan, features)
+        if not self._tables:
+            vectors = tf.zeros([ids.batch, len(self.plan.fields), 0])
+        else:
+            vectors = tf.concat(self._of_fields(self._tables, ids, is_product=True), axis=1)
         if not self._first_order:
             return EmbeddedFeatures(vectors, tf.zeros(tf.shape(vectors)[:2]))
-        return EmbeddedFeatures(vectors, tf.squeeze(_combined(self._first_order, ids, is_product=False), axis=2))
+        terms = self._of_fields(self._first_order, ids, is_product=False) + self._of_wide_crosses(ids)
+        return EmbeddedFeatures(vectors, tf.squeeze(tf.concat(terms, axis=1), axis=2))
 
+    def look_up(self, name: str, ids: tf.Tensor) -> tf.Tensor:
+        """Vectors of ids of one field. [*ids.shape, dim]"""
+        vectors = look_up(self._tables["embedding"], rows_of(self.plan, name, ids))
+        if name not in self.plan.composed:
+            return vectors
+        return vectors * look_up(self._tables["quotients"], quotients_of(self.plan, name, ids))
 
-class _Bags(NamedTuple):
-    """Several bags side by side, their values flat and without padding."""
-
-    present: tf.Tensor  # which ids are values. bool [batch, columns]
-    bag: tf.Tensor  # of each value. int32 [values]
-    share: tf.Tensor  # of each value in its bag. [values]
-    count: tf.Tensor  # of bags, batch × features
-
-    @classmethod
-    def find(cls, features: list[tf.Tensor], batch: tf.Tensor) -> _Bags:
-        """Ids [batch, width] of several features → a bag for each row and feature."""
-        present = tf.concat([ids != 0 for ids in features], axis=1)
-        bag_of_column = tf.repeat(tf.range(len(features), dtype=tf.int32), [ids.shape[1] for ids in features])
-        bags = tf.range(batch, dtype=tf.int32)[:, None] * len(features) + bag_of_column
-        bag, count = tf.boolean_mask(bags, present), batch * len(features)
-        sizes = tf.math.unsorted_segment_sum(tf.ones_like(bag, tf.float32), bag, count)
-        return cls(present, bag, tf.math.reciprocal_no_nan(tf.gather(sizes, bag)), count)
-
-    def mean(self, vectors: tf.Tensor) -> tf.Tensor:
-        """[values, dim] → [count, dim], 0 for an empty bag."""
-        return sum_rows(vectors, self.bag, self.count, self.share)
-
-
-class _Composed(NamedTuple):
-    """Rows of one field whose vectors are made of two; of its values alone where it is a bag."""
-
-    remainder: tf.Tensor
-    quotient: tf.Tensor
-    bags: _Bags | None
-
-
-class _Ids:
-    """What a batch looks up, found once for vectors and first-order weights."""
-
-    def __init__(self, plan: FieldPlan, features: Tensors) -> None:
-        self.plan = plan
-        self.batch = tf.shape(next(iter(features.values())))[0]
+    def _of_fields(self, tables: dict[str, tf.Variable], ids: FieldIds, *, is_product: bool) -> list[tf.Tensor]:
+        """Blocks of [batch, some fields, width of the tables]; rows of composed fields are multiplied, or added."""
+        plan, blocks = self.plan, []
         if plan.singles:
-            columns = [_rows_of(plan, name, features[name]) for name in plan.singles]
-            self.singles = tf.stack(columns, axis=1)  # [batch, singles]
+            blocks.append(look_up(tables["embedding"], ids.singles))
         if plan.bags:
-            self.bags = _Bags.find([features[name] for name in plan.bags], self.batch)
-            rows = tf.concat([_rows_of(plan, name, features[name]) for name in plan.bags], axis=1)
-            self.in_bags = tf.boolean_mask(rows, self.bags.present)  # [values]
-        self.composed = {name: self._composed(name, features[name]) for name in plan.composed}
+            blocks.append(ids.bags.mean(look_up(tables["embedding"], ids.in_bags)))
+        for name in plan.composed:
+            rows = ids.composed[name]
+            one, other = look_up(tables["embedding"], rows.remainder), look_up(tables["quotients"], rows.quotient)
+            vectors = one * other if is_product else one + other
+            blocks.append(vectors[:, None, :] if rows.bags is None else rows.bags.mean(vectors))
         if plan.numbers:
-            self.numbers = tf.stack([features[name] for name in plan.numbers], axis=1)[:, :, None]
+            blocks.append(ids.numbers * tables["numbers"])
+        for name, table in plan.projections.items():
+            blocks.append(tf.matmul(ids.vectors[name], tables[table])[:, None, :])
+        return blocks
 
-    def _composed(self, name: str, ids: tf.Tensor) -> _Composed:
-        bags = None
-        if name in self.plan.multivalued:
-            bags = _Bags.find([ids], self.batch)
-            ids = tf.boolean_mask(ids, bags.present)
-        quotient = ids // tf.cast(self.plan.rows[name].rows, ids.dtype)
-        return _Composed(_rows_of(self.plan, name, ids), quotient + self.plan.first_quotient[name], bags)
-
-
-def _rows_of(plan: FieldPlan, name: str, ids: tf.Tensor) -> tf.Tensor:
-    return main_row(ids, plan.rows[name]) + plan.first_row[name]
-
-
-def _combined(tables: dict[str, tf.Variable], ids: _Ids, *, is_product: bool) -> tf.Tensor:
-    """[batch, fields, width of the tables]; rows of composed fields are multiplied, or added."""
-    blocks = []
-    if ids.plan.singles:
-        blocks.append(look_up(tables["embedding"], ids.singles))
-    if ids.plan.bags:
-        vectors = look_up(tables["embedding"], ids.in_bags)
-        blocks.append(tf.reshape(ids.bags.mean(vectors), [ids.batch, len(ids.plan.bags), vectors.shape[1]]))
-    for name in ids.plan.composed:
-        rows = ids.composed[name]
-        one, other = look_up(tables["embedding"], rows.remainder), look_up(tables["quotients"], rows.quotient)
-        vectors = one * other if is_product else one + other
-        blocks.append((vectors if rows.bags is None else rows.bags.mean(vectors))[:, None, :])
-    if ids.plan.numbers:
-        blocks.append(ids.numbers * tables["numbers"])
-    return blocks[0] if len(blocks) == 1 else tf.concat(blocks, axis=1)
+    def _of_wide_crosses(self, ids: FieldIds) -> list[tf.Tensor]:
+        blocks = []
+        if self.plan.wide_singles:
+            blocks.append(look_up(self._first_order["embedding"], ids.wide_singles))
+        if self.plan.wide_bags:
+            blocks.append(ids.wide_bags.mean(look_up(self._first_order["embedding"], ids.in_wide_bags)))
+        return blocks

@@ -7,82 +7,35 @@ retrieval model scores the whole catalogue for a user, a ranking model gives one
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
 from functools import cached_property
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 
-from tfrec.config_file import Config
 from tfrec.dataset.records import Tensors
-from tfrec.layers.tables import TableShape
-from tfrec.models.inputs import ModelInputs
+from tfrec.models.ranking import CalibratedConfig, RankingModel, TaskLabels
+from tfrec.models.recommender import ModelConfig, Recommender, Task
 from tfrec.schema import Schema
 
 if TYPE_CHECKING:  # both are built on this file
     from tfrec.models.profiles.reasons import ReasonSource
     from tfrec.models.profiles.user_profiles import UserProfiles
 
-Task = Literal["retrieval", "ranking"]
-
-
-class ModelConfig(Config):
-    """Base of the models' configs."""
-
-
-class Recommender(abc.ABC):
-    """What evaluation and export rely on."""
-
-    task: ClassVar[Task]
-    Config: ClassVar[type[ModelConfig]]
-    # Training defaults that suit this model better than the trainer's own; keys of the trainer's `train` section.
-    training_defaults: ClassVar[dict[str, Any]] = {}
-    # What `python -m trainer.tune` searches if it is not told: config key → range, written as in its --space.
-    search_space: ClassVar[dict[str, str]] = {}
-
-    has_seed: ClassVar[bool]  # whether another seed gives other answers
-
-    config: ModelConfig
-    inputs: ModelInputs
-
-    @property
-    def preferred_monitor(self) -> str | None:
-        """The validation metric that decides unless the job names one; None for the usual one of the task."""
-        return None
-
-    @property
-    def reads_user_ids(self) -> bool:
-        """Whether a model of this config wants `inputs.user_ids`: one that has `reciprocal` and is told so."""
-        return bool(getattr(self.config, "reciprocal", False))
-
-    @classmethod
-    def searched(cls, schema: Schema) -> dict[str, str]:
-        """What of `search_space` a dataset of this schema has a use for."""
-        return dict(cls.search_space)
-
-    @classmethod
-    def table_shapes(cls, config: Any, schema: Schema, num_ids: Mapping[str, int], num_items: int) -> list[TableShape]:
-        """What grows with the vocabularies or the catalogue, before anything is allocated.
-
-        Args:
-            config: of this model.
-            schema: of the dataset.
-            num_ids: feature → number of its ids.
-            num_items: size of the catalogue.
-
-        """
-        return []
-
-    @property
-    @abc.abstractmethod
-    def state(self) -> list[tf.Variable]:
-        """All variables that answering needs; export saves these and nothing else."""
-
-    @property
-    @abc.abstractmethod
-    def required_features(self) -> frozenset[str]:
-        """Encoded features that answering reads."""
+__all__ = [
+    "CalibratedConfig",
+    "ModelConfig",
+    "PredictsRatings",
+    "RankingModel",
+    "Reasons",
+    "Recommender",
+    "RetrievalModel",
+    "Task",
+    "TaskLabels",
+    "TwoTowerEmbeddings",
+    "chosen",
+    "rates",
+]
 
 
 class Reasons(NamedTuple):
@@ -179,22 +132,6 @@ class TwoTowerEmbeddings(abc.ABC):
     @abc.abstractmethod
     def embed_items(self, features: Tensors) -> tf.Tensor:
         """Encoded item features → float32 [batch, dim]."""
-
-
-class RankingModel(Recommender):
-    """Scores rows of user, item and context."""
-
-    task: ClassVar[Task] = "ranking"
-
-    @abc.abstractmethod
-    def logits(self, features: Tensors, *, training: bool = False) -> tf.Tensor:
-        """Encoded features [batch] or [batch, width] → float32 [batch], before the sigmoid for a binary label."""
-
-    def predictions(self, features: Tensors) -> tf.Tensor:
-        """float32 [batch]: probabilities for a binary label, values otherwise."""
-        label = self.inputs.schema.label
-        logits = self.logits(features)
-        return tf.sigmoid(logits) if label is not None and label.is_binary else logits
 
 
 class PredictsRatings(abc.ABC):

@@ -25,7 +25,7 @@ import tensorflow as tf
 from pydantic import Field
 
 from tfrec.dataset.records import Tensors
-from tfrec.layers import FieldPlan, IdTable, PositionWeightedPooling, TableShape, choose_features
+from tfrec.layers import FieldPlan, IdTable, PositionWeightedPooling, TableShape, choose_features, with_weights
 from tfrec.layers.tables import normal_rows
 from tfrec.losses import KnownPositives, sampled_softmax
 from tfrec.losses.chunked_softmax import EXCLUDED
@@ -244,7 +244,7 @@ class BayesianMF(RetrievalModel, GradientModel, TwoTowerEmbeddings):
 
     @property
     def required_features(self) -> frozenset[str]:
-        names = {self.inputs.schema.user_id, *self._user_features}
+        names = {self.inputs.schema.user_id, *with_weights(self.inputs.schema, self._user_features)}
         return frozenset(names | ({self._history} if self._history else set()))
 
     @property

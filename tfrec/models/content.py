@@ -190,7 +190,12 @@ class Content(RetrievalModel, FittedModel, tf.Module):
     ) -> list[TableShape]:
         names = content_features(config, schema)
         width = sum(list_width(schema.features[name]) or 2 for name in names)
-        tokens = sum(num_ids[name] - first_token(schema.features[name]) if name in num_ids else 2 for name in names)
+        tokens = sum(
+            num_ids[name] - first_token(schema.features[name])
+            if name in num_ids
+            else list_width(schema.features[name]) or 2  # of a vector its length, of a number its two signs
+            for name in names
+        )
         shapes = [TableShape("item_profiles", num_items, 2 * width), TableShape("user_profile_of_a_row", 1, tokens)]
         if config.item_profile == "embedding":
             shapes += [

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -12,8 +14,9 @@ import tensorflow_recommenders as tfrs
 from tfrec.dataset.records import Tensors
 from tfrec.layers.id_tables import IdTable
 from tfrec.models.inputs import ModelInputs
+from tfrec.schema import Schema
 
-TrainingRows = Literal["events", "users", "items"]
+TrainingRows = Literal["events", "groups", "users", "items"]
 
 
 class FittedModel(abc.ABC):
@@ -32,6 +35,22 @@ class FittedModel(abc.ABC):
         """Learn from `inputs.train`."""
 
 
+@dataclass(frozen=True)
+class EarlierPart:
+    """A part of a model that can start with the weights of a job of another model.
+
+    Attributes:
+        place: of the part, as checkpoints name it; the same in both models.
+        scales: places of variables in it → what their weights are multiplied with on the way.
+        width_key: key of this model's config by which the part's tables get their width.
+
+    """
+
+    place: str
+    scales: Mapping[str, float]
+    width_key: str
+
+
 class GradientModel(tfrs.Model):  # type: ignore[misc]
     """A model that learns by gradient steps on batches; Keras tracks its variables."""
 
@@ -39,8 +58,9 @@ class GradientModel(tfrs.Model):  # type: ignore[misc]
     seed: int = 0
     compute_type: tf.DType = tf.float32  # of the matrices while training; weights stay float32
     # What a row of a batch is. "users" or "items": batches hold `USER_INDEX` or `ITEM_INDEX` alone, each user (item)
-    # with training events once an epoch, and the model looks the rest up in `inputs.train`. A property may stand in
-    # its place that reads `self.config` alone.
+    # with training events once an epoch, and the model looks the rest up in `inputs.train`. "groups": batches hold rows
+    # of events with `GROUP` beside their columns, and all rows of each of their groups: the requests (users) that
+    # `config.loss_within` names. A property may stand in its place that reads `self.config` alone.
     training_rows: TrainingRows = "events"
 
     @property
@@ -66,6 +86,16 @@ class GradientModel(tfrs.Model):  # type: ignore[misc]
     def wide_variables(self) -> list[tf.Variable]:
         """Weights of the linear part, which may follow another optimiser than the rest."""
         return []
+
+    @property
+    def earlier_parts(self) -> Mapping[str, EarlierPart]:
+        """Other models that this one can be put together from, by name: a warm start takes a job of each."""
+        return {}
+
+    @classmethod
+    def activations(cls, config: Any, schema: Schema) -> int:
+        """Numbers that a row of a batch takes on its way through the model, about, beside the vectors it looks up."""
+        return sum(getattr(config, "hidden_units", ()))
 
     def id_tables(self) -> list[IdTable]:
         """Every variable whose rows belong to features; a later model takes them over by token, others whole."""

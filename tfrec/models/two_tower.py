@@ -25,6 +25,7 @@ from tfrec.layers import (
     TableConfig,
     TableShape,
     choose_features,
+    with_weights,
 )
 from tfrec.layers.tables import look_up, normal_rows, plan_rows
 from tfrec.losses import KnownPositives, sampled_softmax
@@ -215,7 +216,7 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
 
     @property
     def required_features(self) -> frozenset[str]:
-        names = {self.inputs.schema.user_id, *self._user_features}
+        names = {self.inputs.schema.user_id, *with_weights(self.inputs.schema, self._user_features)}
         return frozenset(names | ({self._history} if self._history else set()))
 
     def refresh(self) -> None:

@@ -1,22 +1,22 @@
 r"""Wide & Deep: a linear model memorises, a network generalises, trained jointly (Cheng et al. 2016, eq. 3).
 
-.. math:: z = b + \sum_f w_f + \mathrm{MLP}([v_1, \dots, v_F])
+.. math:: z = b + \sum_f w_f + \sum_c w_c + \mathrm{MLP}([v_1, \dots, v_F])
 
-w_f is the wide weight of field f's value, v_f its vector in the deep part; prediction is σ(z) for a binary label. The
-wide part follows FTRL, as in the paper, the deep part the job's optimiser.
+w_f is the wide weight of field f's value, w_c that of a declared cross, v_f the vector of f in the deep part;
+prediction is σ(z) for a binary label. The wide part follows FTRL with L1, as in the paper, and the deep part the job's
+optimiser: Adam, or the paper's Adagrad (`train.optimizer=adagrad`).
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import tensorflow as tf
 from pydantic import Field
 
-from tfrec.models.towers.fields import FieldConfig, FieldRanking
+from tfrec.models.towers.deep_fields import DeepFieldConfig, DeepFieldRanking
 
 
-class WideDeepConfig(FieldConfig):
+class WideDeepConfig(DeepFieldConfig):
     """Choices of Wide & Deep: small vectors and no dropout; with no term for pairs, the MLP needs all it has."""
 
     embedding_dim: int = Field(16, ge=1)
@@ -27,19 +27,13 @@ class WideDeepConfig(FieldConfig):
     embedding_l2: float = Field(0.02, ge=0, description="weight of the mean over rows of Σ_f ‖v_f‖²")
 
 
-class WideDeep(FieldRanking):
+class WideDeep(DeepFieldRanking):
     """A linear part and an MLP."""
 
     Config = WideDeepConfig
     config: WideDeepConfig
     training_defaults: ClassVar[dict[str, Any]] = {
-        **FieldRanking.training_defaults,
+        **DeepFieldRanking.training_defaults,
         "learning_rate": 0.001,
-        "wide_optimizer": {"name": "ftrl", "learning_rate": 0.05},
+        "wide_optimizer": {"name": "ftrl", "learning_rate": 0.05, "l1": 0.0005},
     }
-
-    def interactions(self, vectors: tf.Tensor) -> tf.Tensor | None:
-        return None
-
-    def wide_variables(self) -> list[tf.Variable]:
-        return self.embedding.first_order

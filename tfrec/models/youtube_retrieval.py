@@ -25,7 +25,16 @@ from pydantic import Field
 
 from tfrec.dataset.records import Tensors
 from tfrec.errors import ConfigError
-from tfrec.layers import FeatureEmbedding, FieldPlan, IdTable, TableConfig, TableShape, choose_features, dropout
+from tfrec.layers import (
+    FeatureEmbedding,
+    FieldPlan,
+    IdTable,
+    TableConfig,
+    TableShape,
+    choose_features,
+    dropout,
+    with_weights,
+)
 from tfrec.layers.relu_tower import ReluTower
 from tfrec.layers.tables import look_up, normal_rows, plan_rows
 from tfrec.losses import KnownPositives, sampled_softmax
@@ -232,7 +241,9 @@ class YoutubeRetrieval(RetrievalModel, GradientModel, TwoTowerEmbeddings):
     @property
     def required_features(self) -> frozenset[str]:
         schema = self.inputs.schema
-        return frozenset({schema.user_id, *self._features} | ({schema.history} if schema.history else set()))
+        return frozenset(
+            {schema.user_id, *with_weights(schema, self._features)} | ({schema.history} if schema.history else set())
+        )
 
     def id_tables(self) -> list[IdTable]:
         schema, num_ids = self.inputs.schema, self.inputs.num_ids

@@ -33,7 +33,7 @@ from trainer.training.replica_step import ReplicaStep
 from trainer.training.source import open_source
 from trainer.training.steps import SynchronousSteps
 from trainer.warm_start.report import print_warm_start
-from trainer.warm_start.start import warm_start
+from trainer.warm_start.start import warm_starts
 
 STEPS = 2
 
@@ -84,8 +84,9 @@ def dry_run(
     if isinstance(model, GradientModel):
         if config.train.monitor != MONITOR_OF_STEPS:
             Validation(model, data, config.evaluation)
-        if config.warm_start_from and not job.has_results:
-            print_warm_start(console, warm_start(model, config, data, config.warm_start_from))
+        if not job.has_results:
+            for start in warm_starts(model, config, data):
+                print_warm_start(console, start)
         shapes, steps = _two_steps(model, config, data)
     for name, shape in shapes.items():
         console.print(f"  {name:<20} {shape}", highlight=False)

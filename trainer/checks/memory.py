@@ -18,7 +18,7 @@ from tfrec.models.base import RetrievalModel
 from tfrec.models.inputs import id_counts
 from tfrec.models.learning import GradientModel, TrainingRows
 from tfrec.models.registry import model_class
-from tfrec.schema import SequenceFeature
+from tfrec.schema import SequenceFeature, VectorFeature, WeightsFeature
 from trainer.config import JobConfig, TrainConfig
 from trainer.training.whole_rows import training_rows
 
@@ -30,7 +30,7 @@ ACTIVATION_COPIES = 3
 SHARE_OF_MEMORY = 0.4
 # ... counting what a value takes at the peak of reading: chunks, their concatenation, and what TensorFlow keeps.
 PEAK_BYTES = 20
-ROWS_OF: dict[TrainingRows, str] = {"events": "train", "users": "users", "items": "items"}
+ROWS_OF: dict[TrainingRows, str] = {"events": "train", "groups": "train", "users": "users", "items": "items"}
 EVENT_COLUMNS = 5  # user_index, item_index, event_position, event_time_ms and the label
 
 
@@ -91,14 +91,17 @@ def memory_need(config: JobConfig, dataset: DatasetDirectory) -> Need:
     shapes = found.table_shapes(config.model, dataset.schema, num_ids, num_items)
     rows = training_rows(config)
     batch = min(config.train.batch_size, max(dataset.rows(ROWS_OF[rows]), 1))
-    if rows == "events":
+    if rows in ("events", "groups"):
         floats = _values_per_row(config, dataset) * max((shape.dim for shape in shapes), default=0)
         if issubclass(found, RetrievalModel):
             floats += min(batch, num_items)  # logits against the items of the batch
     else:  # a row is a vector over all items, or users; so is what the model makes of it
         floats = 2 * (num_items if rows == "users" else dataset.rows("users"))
-    floats += sum(getattr(config.model, "hidden_units", ()))
-    kept = ("validation", "test") if will_stream(config, dataset) else ("train", "validation", "test")
+    if issubclass(found, GradientModel):
+        floats += found.activations(config.model, dataset.schema)
+    kept = (
+        ("validation", "test") if rows != "groups" and will_stream(config, dataset) else ("train", "validation", "test")
+    )
     return Need(
         tables=tuple(_table_need(shape, config.train, issubclass(found, GradientModel)) for shape in shapes),
         activation_bytes=4 * ACTIVATION_COPIES * batch * floats if issubclass(found, GradientModel) else 0,
@@ -231,13 +234,21 @@ def _table_need(shape: TableShape, train: TrainConfig, by_gradient: bool) -> Tab
 
 
 def _values_per_row(config: JobConfig, dataset: DatasetDirectory) -> int:
-    """Vectors that an example looks up at most: of every feature, and of the sequences that the config names."""
-    schema = dataset.schema
-    named = {*(getattr(config.model, "features", None) or ())}
-    if getattr(config.model, "use_history", False) and schema.history is not None:
+    """Vectors that an example looks up at most: of every feature and cross, and of the sequences that the config reads.
+
+    A precomputed vector is one, however long; weights are none.
+    """
+    schema, model = dataset.schema, config.model
+    named = {*(getattr(model, "features", None) or ())}
+    if getattr(model, "use_history", False) and schema.history is not None:
         named.add(schema.history)
+    if getattr(model, "history", "none") != "none" and schema.history is not None:
+        named.update(schema.side_by_side(schema.history))
     read = {n: f for n, f in schema.encoded.items() if n in named or not isinstance(f, SequenceFeature)}
-    return sum(list_width(feature) or 1 for feature in read.values())
+    weighed = [feature for feature in read.values() if not isinstance(feature, WeightsFeature)]
+    values = sum(1 if isinstance(feature, VectorFeature) else list_width(feature) or 1 for feature in weighed)
+    crosses = schema.crosses.values() if getattr(model, "crosses", "none") != "none" else ()
+    return values + sum(max(list_width(schema.encoded[part]) or 1 for part in cross.of) for cross in crosses)
 
 
 def _text(path: str) -> str:

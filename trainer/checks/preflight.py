@@ -11,7 +11,7 @@ from trainer.checks.values import require_rows
 from trainer.cluster.placement import Placement
 from trainer.config import JobConfig
 from trainer.evaluation.unvalidated import STEPS
-from trainer.training.whole_rows import require_whole_rows
+from trainer.training.whole_rows import require_whole_rows, training_rows
 
 
 def preflight(config: JobConfig, dataset: DatasetDirectory, placement: Placement) -> Need:
@@ -32,6 +32,7 @@ def preflight(config: JobConfig, dataset: DatasetDirectory, placement: Placement
     require_whole_rows(config, placement)
     is_measured = issubclass(model_class(config.model_name), GradientModel) and config.train.monitor != STEPS
     require_rows(dataset, needs_validation=is_measured)
+    _require_rows_to_calibrate(config, dataset)
     need = memory_need(config, dataset)
     require_fit(config, need, machine(), smallest_gpu(), placement.table_shards)
     return need
@@ -42,3 +43,16 @@ def _require_xla_can(config: JobConfig, placement: Placement) -> None:
         raise ConfigError(f"train.xla: compiles steps of one device, not of {placement.name}; leave it out")
     if config.train.xla and getattr(config.model, "mask_known_positives", False):
         raise ConfigError("train.xla: cannot compile model.mask_known_positives; set that to false, or leave xla out")
+    if config.train.xla and training_rows(config) == "groups":
+        raise ConfigError(
+            "train.xla: cannot compile losses that compare events; set model.loss=pointwise, or leave xla out"
+        )
+
+
+def _require_rows_to_calibrate(config: JobConfig, dataset: DatasetDirectory) -> None:
+    kind = getattr(config.model, "calibration", "none")
+    if kind != "none" and not dataset.rows("validation"):
+        raise ConfigError(
+            f"model.calibration={kind}: is fitted on the validation split, and {dataset.path} has none; give "
+            "split.validation a share, or leave it out"
+        )

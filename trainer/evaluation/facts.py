@@ -60,7 +60,7 @@ def _item_vectors(data: JobData) -> np.ndarray | None:
 
 def user_groupings(data: JobData) -> list[UserGrouping]:
     """By training events, in quarters of the users, and by every single-valued categorical feature of few values."""
-    found = [_by_activity(data.model_inputs.train)]
+    found = [activity_quarters(data.model_inputs.train)]
     names = [
         name
         for name, feature in data.schema.of_role("user").items()
@@ -77,7 +77,7 @@ def user_groupings(data: JobData) -> list[UserGrouping]:
     return found
 
 
-def _by_activity(train: Interactions) -> UserGrouping:
+def activity_quarters(train: Interactions) -> UserGrouping:
     """Quarters of the users with training events, the least active first; the others are a group of their own."""
     counts = np.diff(train.row_splits)
     active = counts[counts > 0]

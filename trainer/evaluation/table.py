@@ -9,8 +9,22 @@ from rich.console import Console
 
 from tfrec.console import whole_table
 from trainer.evaluation.baseline_names import baseline_label
+from trainer.evaluation.event_metrics import first_of_tasks
 
-SHOWN = ("ndcg", "recall", "hit_rate", "mrr", "map", "auc", "gauc", "log_loss", "rmse", "mae")
+SHOWN = (
+    "ndcg",
+    "recall",
+    "hit_rate",
+    "mrr",
+    "map",
+    "auc",
+    "gauc",
+    "request_ndcg",
+    "log_loss",
+    "rmse",
+    "mae",
+    "spearman",
+)
 BASELINES = ("popularity", "item_knn", "ease", "item_mean")
 LEFT_OUT = "left out: "
 
@@ -36,13 +50,15 @@ ENDS = ("low", "high")
 
 
 def _shown(metrics: dict[str, Any], found: str) -> list[str]:
-    """Names of the set's metrics to print, in the order of `SHOWN`."""
+    """Names of the set's metrics to print, in the order of `SHOWN`, then those of further predictions."""
     cut = re.compile(rf"{found}/ndcg_at_(\d+)")
     ks = sorted(int(match[1]) for key in metrics if (match := cut.fullmatch(key)))
     k = 10 if 10 in ks else next(iter(ks), 10)
-    return [
+    usual = [
         name
         for base in SHOWN
         for name in (f"{base}_at_{k}", base)
         if f"{found}/{name}" in metrics and not (name == "auc" and ks)
     ]
+    names = (key.partition("/")[2] for key in metrics if key.startswith(f"{found}/") and key.count("/") == 1)
+    return [*usual, *first_of_tasks(names)]

@@ -13,7 +13,16 @@ from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.lists import retrieval_scorer
 from trainer.evaluation.query_sets import validation_set
 from trainer.evaluation.ratings import ERRORS, rated_by, rating_errors, rating_scorer
-from trainer.evaluation.scores import KS, evaluate_ranking, evaluate_retrieval, means, ranking_scorer
+from trainer.evaluation.scores import (
+    KS,
+    TASK_LOSS,
+    evaluate_ranking,
+    evaluate_retrieval,
+    means,
+    ranking_scorer,
+    task_loss,
+    task_scorer,
+)
 from trainer.evaluation.unvalidated import Unvalidated
 
 
@@ -32,7 +41,7 @@ class Validation:
             rating = rated_by(model)
             self._rating_scorer = None if rating is None else rating_scorer(rating)
         else:
-            self._scorer = ranking_scorer(model)
+            self._scorer, self._task_scorer = ranking_scorer(model), task_scorer(model)
             rows = len(data.validation["label"])
         if not rows:
             raise ConfigError(
@@ -47,7 +56,9 @@ class Validation:
             if self._rating_scorer is not None:
                 found |= rating_errors(self._model, self._data.validation, self._rating_scorer)
             return found
-        return evaluate_ranking(self._model, self._data.validation, self._scorer)
+        records = self._data.validation
+        found = evaluate_ranking(self._model, records, self._scorer)
+        return found | task_loss(self._model, records, self._task_scorer)
 
 
 def monitors(model: type[Recommender], config: ModelConfig, schema: Schema) -> list[str]:
@@ -56,7 +67,13 @@ def monitors(model: type[Recommender], config: ModelConfig, schema: Schema) -> l
         names = ["ndcg_at_10", *(name for name in ranking_metric_names(KS) if name != "ndcg_at_10")]
         names += ERRORS if rates(model, config, schema) else ()
     else:
-        names = ["log_loss", "auc"] if schema.label is not None and schema.label.is_binary else [*ERRORS]
+        is_binary = schema.label is not None and schema.label.is_binary
+        if chosen(model, "learns_probabilities", config):
+            names = ["log_loss", "auc"] if is_binary else [*ERRORS]
+        else:
+            names = ["auc" if is_binary else "spearman"]
+        if getattr(model, "has_task_loss", False):
+            names = [TASK_LOSS, *names]
     preferred = chosen(model, "preferred_monitor", config)
     return sorted(names, key=lambda name: name != preferred)
 

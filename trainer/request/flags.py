@@ -49,7 +49,7 @@ class TaskRequest:
         logical_devices: how many devices the CPU is split into.
         shard_rows: from how many rows on a table is split over parameter servers.
         cluster_timeout_seconds: how long the parts of a cluster wait for each other.
-        warm_start_from: a job directory whose weights are taken over, or None.
+        warm_start_from: job directories whose weights are taken over.
         profile: first and last training step to profile, counted from 1, or None.
         is_dry_run: check everything, run two steps and leave nothing behind.
         must_export: export the trained model.
@@ -70,7 +70,7 @@ class TaskRequest:
     logical_devices: int = 1
     shard_rows: int = SHARD_ROWS
     cluster_timeout_seconds: int = 300
-    warm_start_from: str | None = None
+    warm_start_from: tuple[str, ...] = ()
     profile: tuple[int, int] | None = None
     is_dry_run: bool = False
     must_export: bool = True
@@ -88,7 +88,8 @@ def parser() -> ArgumentParser:
     job = flags.add_argument_group("job")
     job.add_argument("--model", required=True, help=", ".join(model_names()))
     job.add_argument("--job-dir", required=True, help="checkpoints, logs, metrics, export; an unfinished job goes on")
-    job.add_argument("--warm-start-from", metavar="JOB", help="take over the weights of another job, rows by token")
+    warm = "take over the weights of another job, rows by token; once for each part of a model that has several"
+    job.add_argument("--warm-start-from", metavar="JOB", action="append", default=[], help=warm)
     add_config_flags(flags)
     run = flags.add_argument_group("run")
     run.add_argument("--strategy", type=one_of(STRATEGIES), help=", ".join(STRATEGIES) + "; what is there")
@@ -160,7 +161,7 @@ def task_request(arguments: Sequence[str], environment: Mapping[str, str] = os.e
         logical_devices=flags.logical_devices,
         shard_rows=flags.shard_rows,
         cluster_timeout_seconds=flags.cluster_timeout,
-        warm_start_from=flags.warm_start_from and local_path("--warm-start-from", flags.warm_start_from),
+        warm_start_from=tuple(local_path("--warm-start-from", job) for job in flags.warm_start_from),
         profile=flags.profile,
         is_dry_run=flags.dry_run,
         must_export=not flags.no_export,

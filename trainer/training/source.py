@@ -16,7 +16,7 @@ from trainer.checks.values import CHECKED_ROWS, require_values
 from trainer.cluster.placement import Placement
 from trainer.config import JobConfig
 from trainer.data import JobData
-from trainer.training.whole_rows import require_whole_rows, training_rows, whole_rows
+from trainer.training.whole_rows import require_whole_rows, training_rows, whole_groups, whole_rows
 
 Stream = TypeVar("Stream", bound=StreamBatches)
 
@@ -56,13 +56,15 @@ def open_source(data: JobData, columns: Collection[str], config: JobConfig, plac
 
     Raises:
         DataError: a label or an id is outside its range, in memory or in the first rows of the stream.
-        ConfigError: the model learns from whole users or items, which cannot come as the config wants.
+        ConfigError: the model learns from whole users, items or groups, which cannot come as the config wants.
 
     """
     size, seed, wanted = config.train.batch_size, config.seed, sorted(columns)
     rows = training_rows(config)
     if rows != "events":
         require_whole_rows(config, placement)
+        if rows == "groups":
+            return whole_groups(data, wanted, config, placement.shard)
         return whole_rows(data.model_inputs.train, rows, size, seed, placement.shard)
     if placement.name == "parameter-server":
         return _checked(WorkerBatches(data, size, seed, wanted), data)

@@ -11,6 +11,8 @@ The rules, for every feature of every table:
 - A row of a hashed table starts with the mean of the rows of the known tokens that share it now. Rows of a
   quotient_remainder table belong to many tokens: they are copied if all tokens kept their ids, else fresh.
 - Variables without features (matrices, biases) are copied where their shapes agree.
+- A model that is put together from others (`GradientModel.earlier_parts`) takes a job of each, and of each job the part
+  that both have, by the same rules; its matrices must all agree. What the new model says so is scaled on the way.
 
 Optimiser slots stay fresh: they describe gradients of other data, and of the last step rather than the best.
 """
@@ -18,6 +20,7 @@ Optimiser slots stay fresh: they describe gradients of other data, and of the la
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +31,7 @@ import tensorflow as tf
 from tfrec.errors import ConfigError
 from tfrec.layers.id_tables import IdTable
 from tfrec.models.base import Recommender
-from tfrec.models.learning import FittedModel, GradientModel
+from tfrec.models.learning import EarlierPart, FittedModel, GradientModel
 from trainer.config import JobConfig, load_job_config
 from trainer.data import JobData
 from trainer.job import JobDirectory
@@ -78,6 +81,28 @@ class WarmStart:
     fresh: dict[str, str]
 
 
+def warm_starts(model: Recommender, config: JobConfig, data: JobData) -> list[WarmStart]:
+    """Put the best weights of all jobs of `config.warm_start_from` into a model with fresh weights.
+
+    Raises:
+        ConfigError: as `warm_start`; or these are neither one job of the same model, nor one of each of its parts.
+
+    """
+    jobs = config.warm_start_from
+    names = [load_job_config(JobDirectory(job).config).model_name for job in jobs]
+    parts = sorted(model.earlier_parts) if isinstance(model, GradientModel) else []
+    if jobs and names != [config.model_name] and not (parts and sorted(names) == parts):
+        _refuse(config.model_name, jobs, names, parts)
+    return [warm_start(model, config, data, job) for job in jobs]
+
+
+def _refuse(model_name: str, jobs: Sequence[str], names: Sequence[str], parts: Sequence[str]) -> None:
+    given = " ".join(f"--warm-start-from {job}" for job in jobs)
+    of_these = f"is a job of the model {names[0]}" if len(jobs) == 1 else f"are jobs of the models {', '.join(names)}"
+    together = f", or one job each of {' and '.join(parts)}" if parts else ""
+    raise ConfigError(f"{given}: {of_these}, this one of {model_name}; name a job of the same model{together}")
+
+
 def warm_start(model: Recommender, config: JobConfig, data: JobData, earlier: str | Path) -> WarmStart:
     """Put the best weights of an earlier job into a model with fresh weights.
 
@@ -85,7 +110,7 @@ def warm_start(model: Recommender, config: JobConfig, data: JobData, earlier: st
         model: of the new job, before its optimiser is made (averages start with the weights).
         config: of the new job.
         data: of the new job.
-        earlier: directory of the earlier job; its dataset is not needed.
+        earlier: directory of the earlier job, of the same model or of one of its parts; its dataset is not needed.
 
     Raises:
         ConfigError: the earlier job has another model, or tables of another width.
@@ -93,30 +118,40 @@ def warm_start(model: Recommender, config: JobConfig, data: JobData, earlier: st
 
     """
     job = JobDirectory(earlier)
+    name = load_job_config(job.config).model_name
+    parts = model.earlier_parts if isinstance(model, GradientModel) else {}
+    if name != config.model_name and name not in parts:
+        _refuse(config.model_name, [str(job.path)], [name], sorted(parts))
     where = f"--warm-start-from {job.path}"
-    earlier_config = load_job_config(job.config)
-    if earlier_config.model_name != config.model_name:
-        raise ConfigError(
-            f"{where}: is a job of the model {earlier_config.model_name}, this one of {config.model_name}; "
-            "name a job of the same model"
-        )
     if isinstance(model, FittedModel) or not isinstance(model, GradientModel):
         raise ConfigError(f"{where}: {config.model_name} is not trained step by step, so it needs no warm start")
-    stored = StoredWeights(job)
-    return _Start(model, data, job, stored, KeptVocabulary.read(job)).run(where)
+    part = None if name == config.model_name else parts[name]
+    return _Start(model, data, job, StoredWeights(job), KeptVocabulary.read(job), part).run(where)
 
 
 class _Start:
     """One warm start."""
 
     def __init__(
-        self, model: GradientModel, data: JobData, job: JobDirectory, stored: StoredWeights, kept: KeptVocabulary
+        self,
+        model: GradientModel,
+        data: JobData,
+        job: JobDirectory,
+        stored: StoredWeights,
+        kept: KeptVocabulary,
+        part: EarlierPart | None,
     ) -> None:
         self._data = data
         self._job = job
         self._stored = stored
         self._kept = kept
-        self._variables = {p: v for p, v in variable_paths(model).items() if all(s.trainable for _, s in pieces(v))}
+        self._part = part
+        below = "" if part is None else f"{part.place}/"
+        self._variables = {
+            path: variable
+            for path, variable in variable_paths(model).items()
+            if path.startswith(below) and all(piece.trainable for _, piece in pieces(variable))
+        }
         self._tables: dict[int, list[IdTable]] = defaultdict(list)
         for table in model.id_tables():
             self._tables[id(table.variable)].append(table)
@@ -125,6 +160,7 @@ class _Start:
 
     def run(self, where: str) -> WarmStart:
         self._check_widths(where)
+        self._check_matrices(where)
         lines: list[TableLine] = []
         copied, fresh = [], {}
         for path, variable in self._variables.items():
@@ -132,7 +168,7 @@ class _Start:
             if tables:
                 lines += self._take_rows(path, variable, tables)
             elif (shape := self._stored.shape(path)) == tuple(variable.shape):
-                self._assign_whole(variable, self._stored.values(path))
+                self._assign_whole(variable, self._stored.values(path) * self._scale(path))
                 copied.append(path)
             else:
                 fresh[path] = NO_TABLE if shape is None else f"shape {shape} there, {tuple(variable.shape)} here"
@@ -145,10 +181,22 @@ class _Start:
             tables = self._tables.get(id(variable), [])
             is_embedding = any(table.plan.kind != "fixed" for table in tables)
             if is_embedding and shape is not None and shape[1:] != tuple(variable.shape[1:]):
+                key = "model.embedding_dim" if self._part is None else self._part.width_key
                 raise ConfigError(
                     f"{where}: its table {path} has rows of {shape[1]} numbers, here {variable.shape[1]}; "
-                    f"set model.embedding_dim={shape[1]}"
+                    f"set {key}={shape[1]}"
                 )
+
+    def _check_matrices(self, where: str) -> None:
+        """Refuse a part of which something would stay fresh."""
+        for path, variable in self._variables.items():
+            shape = self._stored.shape(path)
+            if self._part is not None and id(variable) not in self._tables and shape != tuple(variable.shape):
+                found = "is absent" if shape is None else f"has the shape {shape}, here {tuple(variable.shape)}"
+                raise ConfigError(f"{where}: its {path} {found}; give both jobs layers of the same number and widths")
+
+    def _scale(self, path: str) -> float:
+        return 1.0 if self._part is None else self._part.scales.get(path, 1.0)
 
     def _assign_whole(self, variable: tf.Variable, values: np.ndarray) -> None:
         for first, piece in pieces(variable):

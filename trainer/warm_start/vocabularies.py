@@ -84,8 +84,7 @@ def encoding_of(dataset: DatasetDirectory, name: str) -> Encoding:
         if feature.hash_buckets is not None:
             return Encoding(kind="hash", source=name, hash_buckets=feature.hash_buckets)
         return Encoding(kind="vocabulary", source=name, num_oov=feature.num_oov_indices)
-    assert isinstance(feature, NumericFeature)
-    if feature.buckets is None:
+    if not isinstance(feature, NumericFeature) or feature.buckets is None:
         return Encoding(kind="none", source=name)
     boundaries = dataset.statistics["features"][name]["encoding"]["boundaries"]
     return Encoding(kind="buckets", source=name, boundaries=tuple(boundaries))

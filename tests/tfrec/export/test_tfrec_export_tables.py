@@ -22,6 +22,9 @@ SCHEMA = Schema.model_validate(
             "past_stars": {**SEQUENCE, "of": "label"},
             "past_times": {**SEQUENCE, "of": "event_time_ms"},
             "liked": {**SEQUENCE, "labels": "positive"},
+            "tags": {"role": "user", "kind": "categorical", "list": True, "max_values": 3},
+            "tag_weights": {"role": "user", "kind": "weights", "of": "tags", "list": True},
+            "taste": {"role": "user", "kind": "vector", "length": 3, "list": True},
         },
         "label": {"column": "stars"},
         "timestamp": {"column": "time"},
@@ -34,9 +37,14 @@ STORED = {
     "past_stars": np.array([[1, 2, 3]], np.float32),
     "past_times": np.array([[10, 20, 30]]),
     "liked": np.array([[9, 0, 0]]),
+    "tags": np.array([[5, 6, 0]]),
+    "tag_weights": np.array([[0.5, 2, 0]], np.float32),
+    "taste": np.array([[1, 2, 3]], np.float32),
 }
 NOTHING = {"age": [NAN], "past": [[""]], "past_stars": [[NAN]], "past_times": [[0]], "liked": [[""]]}
+NOTHING |= {"tags": [[""]], "tag_weights": [[NAN]], "taste": [[NAN]]}
 DTYPES = {"age": tf.float32, "past": tf.string, "past_stars": tf.float32, "past_times": tf.int64, "liked": tf.string}
+DTYPES |= {"tags": tf.string, "tag_weights": tf.float32, "taste": tf.float32}
 
 
 def transform(raw):
@@ -78,3 +86,18 @@ def test_a_history_comes_without_what_the_table_says_of_other_events(stars):
         assert found["past_times"][row] == [0, 0, 0]
         np.testing.assert_array_equal(found["past_stars"][row], [NAN] * 3 if stars is None else [5, 0, 0])
     assert found["liked"] == answer()["liked"]  # of other events than the history
+
+
+def test_values_come_without_the_weights_that_the_table_has_of_others():
+    found = answer(tags=[["4", "3"]], tag_weights=[[7.0, NAN]])
+    assert (found["tags"], found["tag_weights"]) == ([[4, 3, 0]] * 2, [[7, 0, 0]] * 2)
+    alone = answer(tags=[["4", "3"]])  # the transform makes of missing weights what belongs to these values
+    assert (alone["tags"], alone["tag_weights"]) == ([[4, 3, 0]] * 2, [[0, 0, 0]] * 2)
+
+
+def test_weights_without_their_values_are_not_put_on_those_of_the_table():
+    assert answer(tag_weights=[[7.0, 1.0]]) == answer()
+
+
+def test_a_vector_is_given_whole():
+    assert answer(taste=[[4.0, 0.0, 6.0]]) == {**answer(), "taste": [[4, 0, 6]] * 2}

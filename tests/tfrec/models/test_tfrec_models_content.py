@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contracts import PersonalContract
-from tests.tfrec.models.known_items import rated_inputs, with_content
+from tests.tfrec.models.known_items import rated_inputs, with_content, with_schema
 from tests.tfrec.models.taken_items import inputs_of, profile_by_hand, request
 from tests.trainer.planted_world import read_csv
 from tfrec.dataset.interactions import Interactions
@@ -222,6 +222,29 @@ def test_the_singular_vectors_are_those_of_the_dense_decomposition(some_inputs, 
     )
     assert (found[:, 20:] == 0).all()
     np.testing.assert_array_equal(found, truncated_svd(matrix, dim))
+
+
+def test_items_with_precomputed_vectors_are_as_alike_as_their_cosine():
+    """An item without a vector is like none; a vector's length says nothing."""
+    vectors = np.random.default_rng(3).normal(size=(20, 5)).astype(np.float32)
+    vectors[7] = 0
+    plain = inputs_of([[0, 1], [2, 3]], 20)
+    picture = {"role": "item", "kind": "vector", "length": 5, "list": True}
+    catalogue = replace(plain.catalogue, features={**plain.catalogue.features, "picture": vectors})
+    inputs = replace(with_schema(plain, features={"picture": picture}), catalogue=catalogue)
+    found = item_content(inputs, ("picture",), {})
+    assert found.labels.tolist() == [f"picture=dimension {number}".encode() for number in range(1, 6)]
+    alike = (found.matrix @ found.matrix.T).toarray()
+    for one in range(20):
+        for other in range(20):
+            norm = math.sqrt((vectors[one] ** 2).sum() * (vectors[other] ** 2).sum())
+            cosine = float(vectors[one] @ vectors[other]) / norm if norm else 0.0
+            assert alike[one, other] == pytest.approx(cosine, abs=1e-5)
+    model = Content(ContentConfig(popularity=0.0), inputs)
+    model.fit(inputs)
+    assert np.isfinite(model.scores(request([0, 1, None])).numpy()).all()
+    [_, profile] = model.table_shapes(model.config, inputs.schema, inputs.num_ids, 20)
+    assert (profile.name, profile.dim) == ("user_profile_of_a_row", model._items.num_columns)
 
 
 def test_a_user_of_whom_nothing_is_known_gets_the_popular_items(some_inputs):

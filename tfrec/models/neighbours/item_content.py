@@ -5,7 +5,8 @@ r"""What is known of items, as sparse vectors over the tokens of their features 
 n_if counts token f in item i (a word may stand twice in a text), n_f the items that have it, N all items. The tokens of
 each feature make a vector of length 1, so that a long text says no more than a genre; then each item as a whole does.
 A number that is not bucketised is two tokens, above and below the mean, as large as its distance in standard
-deviations, at most one at three of them. Tokens that no vocabulary has say nothing: they are many in one.
+deviations, at most one at three of them; each dimension of a precomputed vector is one. Tokens that no vocabulary has
+say nothing: they are many in one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from scipy import sparse
 from scipy.sparse.linalg import svds
 
 from tfrec.models.inputs import ModelInputs
-from tfrec.schema import FIRST_OOV_ID, CategoricalFeature, Feature, TextFeature
+from tfrec.schema import FIRST_OOV_ID, CategoricalFeature, Feature, TextFeature, VectorFeature
 
 FAR = 3.0  # standard deviations beyond which all numbers are alike
 
@@ -48,7 +49,10 @@ def item_content(inputs: ModelInputs, features: Sequence[str], weights: Mapping[
     blocks, labels = [], []
     for name in features:
         values, feature = inputs.catalogue.features[name], inputs.schema.features[name]
-        if np.issubdtype(values.dtype, np.floating):
+        if isinstance(feature, VectorFeature):
+            block = _rows_of_length_one(sparse.csr_array(values))
+            of_block = [f"dimension {number}" for number in range(1, feature.length + 1)]
+        elif np.issubdtype(values.dtype, np.floating):
             block, of_block = _signs(values), ["above the mean", "below the mean"]
         else:
             first, count = first_token(feature), inputs.num_ids[name]

@@ -1,17 +1,16 @@
-"""What rankers over fields share: one embedding of all fields, a linear part, an MLP, and the loss of the label."""
+"""What rankers over fields share: the fields, their first-order weights, a bias, and the loss of the label."""
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import tensorflow as tf
 from pydantic import Field
 
 from tfrec.dataset.records import Tensors
+from tfrec.errors import ConfigError, did_you_mean
 from tfrec.layers import (
-    MLP,
     EmbeddedFeatures,
     FeatureEmbedding,
     FieldPlan,
@@ -20,126 +19,162 @@ from tfrec.layers import (
     TableShape,
     choose_features,
 )
-from tfrec.layers.id_tables import fixed_rows
-from tfrec.models.base import ModelConfig, RankingModel
 from tfrec.models.inputs import ModelInputs
 from tfrec.models.learning import GradientModel
+from tfrec.models.towers.event_losses import (
+    EventLossConfig,
+    LearnsFromEvents,
+    event_loss,
+    loss_columns,
+    require_loss,
+)
 from tfrec.replicas import global_mean, share
-from tfrec.schema import LABEL, Schema
+from tfrec.schema import Schema
+
+_ROLES = ("user", "item", "context")
 
 
-class FieldConfig(ModelConfig):
+class FieldConfig(EventLossConfig):
     """Choices that all of them have."""
 
     features: tuple[str, ...] | None = Field(
-        None, min_length=1, description="encoded features; all but sequences by default"
+        None, min_length=1, description="encoded features and declared crosses; all but sequences by default"
     )
     tables: dict[str, TableConfig] = Field(
         {}, description="feature → how its ids share rows (hashed, quotient_remainder), for huge vocabularies"
     )
-    embedding_dim: int = Field(32, ge=1)
-    embedding_stddev: float = Field(0.05, gt=0, description="of the initial embeddings")
-    hidden_units: tuple[int, ...] = (64, 32)
-    embedding_l2: float = Field(0.0225, ge=0, description="weight of the mean over rows of Σ_f ‖v_f‖²")
-    kernel_l2: float = Field(0.003, ge=0, description="weight of half the squared norm of the MLP's kernels")
-    input_dropout: float = Field(0.5, ge=0, lt=1, description="of the embeddings on their way into the MLP")
-    dropout: float = Field(0.5, ge=0, lt=1, description="behind each hidden layer")
+    crosses: Literal["none", "wide", "both"] = Field(
+        "wide",
+        description="declared crosses have first-order weights alone (wide), or are fields like any other (both)",
+    )
+
+    def chosen_fields(self, schema: Schema) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of the features and of the crosses that are read.
+
+        Raises:
+            ConfigError: `features` names neither a feature nor a cross, one twice, or a cross although `crosses` is
+                none.
+
+        """
+        wanted = self.features
+        if wanted is None:
+            features = choose_features(schema, None, roles=_ROLES, key="model.features")
+            return features, () if self.crosses == "none" else tuple(schema.crosses)
+        for place, name in enumerate(wanted):
+            if name in wanted[:place]:
+                raise ConfigError(f"model.features: names {name!r} twice; keep one")
+        crosses = tuple(name for name in wanted if name in schema.crosses)
+        if crosses and self.crosses == "none":
+            raise ConfigError(
+                f"model.features: {crosses[0]!r} is a cross, and model.crosses=none leaves crosses out; "
+                "drop one of the two"
+            )
+        known = [*schema.encoded, *schema.crosses]
+        for name in wanted:
+            if name not in known:
+                raise ConfigError(f"model.features: no encoded feature or cross {name!r}{did_you_mean(name, known)}")
+        features = tuple(name for name in wanted if name not in crosses)
+        return choose_features(schema, features, roles=_ROLES, key="model.features"), crosses
 
     def plan(self, schema: Schema, num_ids: Mapping[str, int]) -> FieldPlan:
         """Where the fields stand."""
-        features = choose_features(schema, self.features, roles=("user", "item", "context"), key="model.features")
-        return FieldPlan(schema, num_ids, features, self.tables)
+        features, crosses = self.chosen_fields(schema)
+        if self.crosses == "both":
+            return FieldPlan(schema, num_ids, features, self.tables, crosses=crosses)
+        return FieldPlan(schema, num_ids, features, self.tables, wide_crosses=crosses)
 
 
-class FieldRanking(RankingModel, GradientModel):
-    r"""z = b + Σ_f w_f + interactions(v) + MLP([v_1, …, v_F])."""
+class FieldRanking(LearnsFromEvents, GradientModel):  # type: ignore[override]
+    """A logit of fields: a bias, first-order weights, and what a model adds to them."""
 
     config: FieldConfig
+    has_first_order: ClassVar[bool] = True
     training_defaults: ClassVar[dict[str, Any]] = {
         "batch_size": 1024,
         "learning_rate": 0.003,
         "patience": 4,
         "epochs": 60,
     }
-    search_space: ClassVar[dict[str, str]] = {
-        "train.learning_rate": "log(0.0003, 0.03)",
-        "model.embedding_dim": "[8, 16, 32, 64]",
-        "model.hidden_units": "[[64, 32], [128, 64], [256, 128, 64]]",
-        "model.embedding_l2": "log(0.0001, 0.1)",
-        "model.input_dropout": "uniform(0, 0.6)",
-        "model.dropout": "uniform(0, 0.6)",
-    }
 
     def __init__(self, config: FieldConfig, inputs: ModelInputs, seed: int = 1) -> None:
+        require_loss(config, inputs.schema)
         super().__init__(name=type(self).__name__.lower())
         self.config = config
         self.inputs = inputs
         self.seed = seed
         plan = config.plan(inputs.schema, inputs.num_ids)
-        self.embedding = FeatureEmbedding(plan, config.embedding_dim, stddev=config.embedding_stddev, seed=seed)
-        self._width = len(plan.fields) * config.embedding_dim
-        self._mlp = MLP(
-            self._width,
-            config.hidden_units,
-            input_dropout=config.input_dropout,
-            dropout=config.dropout,
-            seed=seed + 1,
-        )
+        dim, stddev = self.vector_size(config)
+        if dim and not plan.fields:
+            raise ConfigError(
+                f"model.features: {', '.join(plan.terms)} are crosses with first-order weights alone; name a feature "
+                "too, or set model.crosses=both"
+            )
+        self.embedding = FeatureEmbedding(plan, dim, stddev=stddev, seed=seed, first_order=self.has_first_order)
         self._bias = tf.Variable(0.0, name="bias")
 
-    @abc.abstractmethod
-    def interactions(self, vectors: tf.Tensor) -> tf.Tensor | None:
-        """Vectors of the fields [batch, fields, dim] → float [batch], or None for no such term."""
+    @classmethod
+    def vector_size(cls, config: Any) -> tuple[int, float]:
+        """Width of the fields' vectors, 0 without any, and the standard deviation that they start with."""
+        return 0, 0.0
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields, in the order of their vectors."""
+        return self.embedding.plan.fields
+
+    def embed(self, features: Tensors) -> EmbeddedFeatures:
+        """Encoded features [batch] or [batch, width] → vectors of `fields` and first-order weights."""
+        embedded: EmbeddedFeatures = self.embedding(features)
+        return embedded
 
     def logits(self, features: Tensors, *, training: bool = False) -> tf.Tensor:
-        return self._logits(self.embedding(features), training=training)
+        return self._logits(self.embed(features), features, training=training)
 
-    def _logits(self, embedded: EmbeddedFeatures, *, training: bool) -> tf.Tensor:
-        flat = tf.reshape(embedded.vectors, [-1, self._width])
-        seeds = None
-        if training and (self.config.input_dropout or self.config.dropout):
-            seeds = [self.draw_seed(salt) for salt in range(len(self.config.hidden_units) + 1)]
-        deep = self._mlp(flat, seeds=seeds, compute_type=self.compute_type if training else tf.float32)
-        logits = self._bias + tf.reduce_sum(embedded.weights, axis=1) + deep
-        interactions = self.interactions(embedded.vectors)
-        return logits if interactions is None else logits + interactions
+    def _logits(self, embedded: EmbeddedFeatures, features: Tensors, *, training: bool) -> tf.Tensor:
+        """The fields of a batch, embedded and as they came → float [batch]."""
+        return self._bias + tf.reduce_sum(embedded.weights, axis=1)
 
     def compute_loss(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
-        embedded = self.embedding(inputs)
-        logits = self._logits(embedded, training=training)
-        label = self.inputs.schema.label
-        if label is not None and label.is_binary:
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=inputs[LABEL], logits=logits)
-        else:
-            losses = tf.square(inputs[LABEL] - logits)
-        if self.config.embedding_l2:
-            # Only rows of the batch are penalised: the cost does not grow with the tables.
-            flat = tf.reshape(embedded.vectors, [-1, self._width])
-            losses += self.config.embedding_l2 * tf.reduce_sum(tf.square(flat), axis=1)
-        loss = global_mean(losses)
-        if self.config.kernel_l2:
-            squares = tf.add_n([tf.nn.l2_loss(kernel) for kernel in self._mlp.kernels])
-            loss += share(self.config.kernel_l2 * squares)
-        return loss
+        embedded = self.embed(inputs)
+        logits = self._logits(embedded, inputs, training=training)
+        loss = self._data_loss(inputs, logits)
+        of_rows, of_matrices = self._row_penalties(embedded), self._matrix_penalty()
+        if of_rows is not None:
+            loss += global_mean(of_rows)
+        return loss if of_matrices is None else loss + share(of_matrices)
+
+    def _data_loss(self, inputs: Tensors, logits: tf.Tensor) -> tf.Tensor:
+        """How far the logits are from the labels; this replica's share, a scalar."""
+        return event_loss(self.config, self.inputs.schema, inputs, logits)
+
+    def _row_penalties(self, embedded: EmbeddedFeatures) -> tf.Tensor | None:
+        """What the rows of a batch add to the loss by what they look up. float [batch]"""
+        return None
+
+    def _matrix_penalty(self) -> tf.Tensor | None:
+        """What matrices add to the loss in every step."""
+        return None
 
     def train_columns(self) -> frozenset[str]:
-        return self.required_features | {LABEL}
+        return self.required_features | loss_columns(self.inputs.schema)
+
+    def wide_variables(self) -> list[tf.Variable]:
+        return self.embedding.first_order
 
     def id_tables(self) -> list[IdTable]:
-        dim, kernel = self.config.embedding_dim, self._mlp.kernels[0]
-        places = enumerate(self.embedding.plan.fields)
-        return [*self.embedding.id_tables(), *(fixed_rows(kernel, name, at * dim, dim) for at, name in places)]
+        return self.embedding.id_tables()
 
     @property
     def required_features(self) -> frozenset[str]:
-        return frozenset(self.embedding.plan.fields)
+        return self.embedding.plan.required_features
 
     @property
     def state(self) -> list[tf.Variable]:
-        return list(self.trainable_variables)
+        return [*self.trainable_variables, *self.calibration_state]
 
     @classmethod
     def table_shapes(
         cls, config: FieldConfig, schema: Schema, num_ids: Mapping[str, int], num_items: int
     ) -> list[TableShape]:
-        return config.plan(schema, num_ids).table_shapes(config.embedding_dim, first_order=True)
+        plan, dim = config.plan(schema, num_ids), cls.vector_size(config)[0]
+        return plan.table_shapes(dim, first_order=cls.has_first_order)
