@@ -7,14 +7,26 @@ import numpy as np
 import pytest
 
 from tfrec.metrics.lists import NO_ITEM, RankedLists
-from trainer.report.calibration import BINS, reliability
+from trainer.report.bias import bias_tables
+from trainer.report.calibration import BINS, calibration_plot, reliability
 from trainer.report.estimates import FEWEST_USERS, difference, estimate, verdict
+from trainer.report.facts import beyond_accuracy
 from trainer.report.item_map import principal_plane
-from trainer.report.names import bytes_text, interval, metric_name, number, p_value, seconds_text, set_name, signed
+from trainer.report.names import (
+    bytes_text,
+    interval,
+    metric_name,
+    number,
+    p_value,
+    range_text,
+    seconds_text,
+    set_name,
+    signed,
+)
 from trainer.report.per_user import EventOutcome, ListOutcome, PerUser, is_per_user
 from trainer.report.ranks import CUT, exposure
 from trainer.report.results import JobResults
-from trainer.report.tables import set_rows
+from trainer.report.tables import column_names, main_metrics, main_table, set_rows, slice_tables
 
 USERS, ITEMS = 40, 30
 
@@ -144,6 +156,38 @@ def test_the_headline_is_a_metric_that_was_evaluated(ks, monitor, expected):
     assert results.best_baseline("test", results.headline) == "popularity"
 
 
+def test_a_ranker_that_only_orders_events_is_judged_by_its_order():
+    outcomes = {None: EventOutcome(events(1)), "item_mean": EventOutcome(events(2))}
+    metrics = {"test/auc": 0.7, "test/item_mean/auc": 0.6, "test/rows": 200}
+    results = results_of("deepfm", metrics, outcomes)
+    results.data = SimpleNamespace(schema=SimpleNamespace(label=SimpleNamespace(is_binary=True)))
+    assert results.headline == "auc"
+    assert not results.has_probabilities
+    assert verdict(results, "auc").text == "above item_mean by 0.1000 in AUC, untested: single users have no AUC"
+    assert slice_tables(results) == []
+    assert bias_tables(results) == []
+    assert calibration_plot(results) is None
+
+
+def test_the_first_columns_of_a_ranker_are_the_usual_metrics_and_one_of_each_further_prediction():
+    usual = ("gauc", "pr_auc", "auc", "log_loss", "normalised_entropy", "calibration_ratio", "prediction_bias")
+    requests = [f"request_ndcg_at_{k}" for k in (5, 10, 20, 50)]
+    tasks = ("like_auc", "like_log_loss", "seconds_rmse", "seconds_mae", "worst_prediction_bias_by_auc", "rows")
+    results = results_of("deepfm", {f"test/{name}": 0.5 for name in (*requests, *usual, *tasks)}, {None: None})
+    expected = ("log_loss", "auc", "gauc", "request_ndcg_at_10", "like_auc", "seconds_rmse", "pr_auc")
+    assert main_metrics(results) == expected
+    names = ["log loss ↓", "AUC", "GAUC", "request NDCG@10", "like AUC", "seconds RMSE ↓", "PR-AUC"]
+    assert column_names(main_table(results)) == names
+    assert beyond_accuracy(results)[1] == []
+
+
+def test_no_model_is_the_best_by_a_bias():
+    metrics = {"test/rmse": 1.0, "test/prediction_bias": 0.3, "test/mae": 0.8}
+    others = {"test/item_mean/rmse": 1.1, "test/item_mean/prediction_bias": -0.01, "test/item_mean/mae": 0.7}
+    table = main_table(results_of("deepfm", metrics | others, {None: None, "item_mean": None}))
+    assert dict(zip(table.metrics, table.best, strict=True)) == {"rmse": 0, "mae": 1, "prediction_bias": None}
+
+
 def test_the_best_baseline_has_the_highest_or_the_lowest_value():
     metrics = {"test/log_loss": 0.1, "test/ndcg_at_5": 0.9}
     for name, value in (("popularity", 0.3), ("ease", 0.5), ("item_knn", 0.4), ("broken", math.nan)):
@@ -227,18 +271,26 @@ def test_a_handful_of_users_has_a_mean_and_no_interval():
 
 def test_calibration_groups_have_the_means_of_their_events_and_wilsons_interval():
     rng = np.random.default_rng(3)
-    predicted = rng.random(101)
-    labels = (rng.random(101) < predicted).astype(float)
+    predicted = rng.random(10 * BINS)
+    labels = (rng.random(10 * BINS) < predicted).astype(float)
     x, y, low, high = reliability(predicted, labels, is_binary=True)
     pairs = sorted(zip(predicted.tolist(), labels.tolist(), strict=True))
     assert len(x) == BINS
-    first = pairs[: math.ceil(101 / BINS)]
+    first = pairs[:10]
     assert x[0] == pytest.approx(sum(p for p, _ in first) / len(first))
     n, rate = len(first), sum(label for _, label in first) / len(first)
     assert y[0] == pytest.approx(rate)
     # Wilson's ends are where |rate − p| is z standard errors of p.
     for end in (low[0], high[0]):
         assert abs(rate - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / n), abs=1e-9)
+
+
+def test_equal_predictions_are_one_point_of_the_calibration_whatever_the_order_of_the_log():
+    predicted, labels = np.repeat([0.2, 0.6], 60), np.tile([0.0, 0.0, 1.0, 1.0], 30)
+    for order in (slice(None), slice(None, None, -1), np.argsort(labels)):
+        x, y, _, _ = reliability(predicted[order], labels[order], is_binary=True)
+        assert x.tolist() == pytest.approx([0.2, 0.6])
+        assert y.tolist() == [0.5, 0.5]
 
 
 def test_exposure_counts_the_first_places_of_all_lists():
@@ -274,6 +326,12 @@ def test_vectors_that_are_all_alike_are_one_point():
         (metric_name("ndcg_at_10"), "NDCG@10"),
         (metric_name("map_n_at_5"), "MAP/k@5"),
         (metric_name("log_loss"), "log loss"),
+        (metric_name("watch_time_rmse"), "watch time RMSE"),
+        (metric_name("request_ndcg_at_10"), "request NDCG@10"),
+        (range_text(2.5, 15_024.4), "2.5 to below 15,024"),
+        (range_text(None, 1000), "below 1,000"),
+        (range_text(-2e6, None), "from -2,000,000"),
+        (range_text(None, None), "any"),
         (set_name("test_window_3"), "test, window 3"),
         (set_name("test_cold_users"), "test, cold users"),
         (number(float("nan")), "–"),

@@ -72,7 +72,7 @@ def test_a_bucketed_number_without_boundaries_is_one_slice():
     feature = NumericFeature(role="user", buckets=4)
     dataset = SimpleNamespace(statistics={"features": {"age": {"encoding": {"boundaries": []}}}})
     everyone, missing = _numeric(SimpleNamespace(dataset=dataset), "age", feature, np.array([1, 1, 0, 1]))
-    assert (everyone.label, everyone.members.tolist()) == ("all", [True, True, False, True])
+    assert (everyone.label, everyone.members.tolist()) == ("any", [True, True, False, True])
     assert (missing.label, missing.members.tolist()) == ("missing", [False, False, True, False])
 
 

@@ -114,6 +114,8 @@ def verdict(results: JobResults, metric: str) -> Verdict:
     baseline = results.best_baseline(MAIN_SET, metric)
     if baseline is None:
         return Verdict("open", "no baseline was evaluated beside it")
+    if not is_per_user(metric, results.task):
+        return _untested(results, metric, baseline, f"single users have no {metric_name(metric)}")
     ours, theirs, label = results.outcome(MAIN_SET), results.outcome(MAIN_SET, baseline), results.label(baseline)
     if ours is None or theirs is None:
         return _untested(results, metric, baseline, "the predictions of one of them were not kept")

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfrec.metrics.lists import NO_ITEM
 from tfrec.schema import ITEM_INDEX, LABEL, USER_INDEX
+from trainer.report.bias import predicted_values
 from trainer.report.per_user import PREDICTION, EventOutcome, ListOutcome
 from trainer.report.results import MAIN_SET, JobResults
 from trainer.report.titles import item_titles, user_ids
@@ -90,21 +91,21 @@ def user_examples(results: JobResults) -> list[Example]:
 
 
 def event_examples(results: JobResults) -> list[EventExample]:
-    """Events at random, and those whose prediction is furthest off, too low and too high."""
+    """Events at random, and those whose probability or value is furthest off, too low and too high."""
     outcome = results.outcome(MAIN_SET)
     if not isinstance(outcome, EventOutcome) or not len(outcome.events[LABEL]):
         return []
     events = outcome.events
-    predicted = events[PREDICTION].astype(np.float64)
-    predicted = 1 / (1 + np.exp(-predicted)) if results.is_binary else predicted
+    predicted = predicted_values(events[PREDICTION], results.has_probabilities)
     labels = events[LABEL].astype(np.float64)
     off = predicted - labels
     drawn = np.random.default_rng(results.config.seed).permutation(len(labels))[:EVENTS]
+    far = EVENTS // 2 if results.predicts_values else 0  # scores without a unit are not too low or too high
     chosen: dict[int, str] = {}
     for rows, why in (
         (drawn, "drawn at random"),
-        (np.argsort(off, kind="stable")[: EVENTS // 2], "most underrated"),
-        (np.argsort(-off, kind="stable")[: EVENTS // 2], "most overrated"),
+        (np.argsort(off, kind="stable")[:far], "most underrated"),
+        (np.argsort(-off, kind="stable")[:far], "most overrated"),
     ):
         for row in rows:
             chosen.setdefault(int(row), why)

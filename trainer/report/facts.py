@@ -22,7 +22,7 @@ _COSTS: dict[str, tuple[str, Callable[[float], str]]] = {
     "cost/latency_p50_ms": ("latency, median", lambda ms: f"{ms:.2f} ms"),
     "cost/latency_p99_ms": ("latency, 99th percentile", lambda ms: f"{ms:.2f} ms"),
 }
-_ACCURACY = ("ndcg", "recall", "precision", "hit_rate", "mrr", "map", "map_n", "auc")
+_ACCURACY = ("ndcg", "recall", "precision", "hit_rate", "mrr", "map", "map_n", "auc", "request_ndcg")
 
 
 def cost_facts(results: JobResults) -> list[Fact]:

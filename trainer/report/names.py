@@ -15,6 +15,8 @@ _PLAIN = {
     "mrr": "MRR",
     "auc": "AUC",
     "gauc": "GAUC",
+    "pr_auc": "PR-AUC",
+    "request_ndcg": "request NDCG",
     "log_loss": "log loss",
     "rmse": "RMSE",
     "mae": "MAE",
@@ -31,9 +33,13 @@ _BYTES = ("bytes", "KB", "MB", "GB", "TB")
 
 
 def metric_name(metric: str) -> str:
-    """`ndcg_at_10` → `NDCG@10`."""
+    """`ndcg_at_10` → `NDCG@10`; of a task `watch_time_rmse` → `watch time RMSE`."""
     base, at, k = metric.partition("_at_")
-    return _PLAIN.get(base, base.replace("_", " ")) + (f"@{k}" if at else "")
+    words = _PLAIN.get(base)
+    if words is None:
+        task, _, own = base.rpartition("_")
+        words = f"{task} {_PLAIN[own]}" if own in ("auc", "rmse", "mae") else base
+    return words.replace("_", " ") + (f"@{k}" if at else "")
 
 
 def set_name(name: str) -> str:
@@ -63,6 +69,14 @@ def interval(low: float | None, high: float | None, digits: int = 4) -> str:
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
     return f"[{number(low, digits)}, {number(high, digits)}]"
+
+
+def range_text(low: float | None, high: float | None) -> str:
+    """`25 to below 37`, `below 25` without a lower end, `from 15,024` without an upper one."""
+    first, last = (None if end is None else f"{end:,.0f}" if abs(end) >= 1000 else f"{end:.4g}" for end in (low, high))
+    if first is None or last is None:
+        return f"below {last}" if last is not None else "any" if first is None else f"from {first}"
+    return f"{first} to below {last}"
 
 
 def p_value(p: float) -> str:

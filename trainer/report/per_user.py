@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,9 +13,10 @@ from tfrec.metrics import ranking_metrics
 from tfrec.metrics.lists import RankedLists
 from tfrec.metrics.ranking import RANKING_METRICS
 from tfrec.models.base import Task
-from tfrec.schema import ITEM_INDEX, LABEL, USER_INDEX
+from tfrec.schema import ITEM_INDEX, LABEL, USER_INDEX, WEIGHT
 
 PREDICTION = "prediction"  # column of the events' predictions
+_NEEDED = (USER_INDEX, ITEM_INDEX, LABEL, WEIGHT, PREDICTION)
 
 _ERRORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "log_loss": lambda labels, logits: np.logaddexp(0.0, logits) - labels * logits,
@@ -23,6 +24,16 @@ _ERRORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "mae": lambda labels, values: np.abs(values - labels),
 }
 ERROR_METRICS = tuple(_ERRORS)
+
+
+def event_errors(metric: str, labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """What each event adds to a metric of `ERROR_METRICS`; for RMSE its squared error. float64 [events]"""
+    return _ERRORS[metric](labels.astype(np.float64), predicted.astype(np.float64))
+
+
+def event_weights(events: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What each event counts: its weight where the log has one, else 1. float64 [events]"""
+    return events[WEIGHT].astype(np.float64) if WEIGHT in events else np.ones(len(events[LABEL]))
 
 
 def is_per_user(metric: str, task: Task) -> bool:
@@ -104,18 +115,28 @@ class ListOutcome(Outcome):
 
 
 class EventOutcome(Outcome):
-    """One prediction per event; a user's value is the mean over the user's events, and weighs as many."""
+    """One prediction per event; a user's value is the mean over the user's events by weight, and weighs as much."""
 
     def __init__(self, events: Arrays) -> None:
         self.events = events
 
     def per_user(self, metric: str, items: np.ndarray | None = None) -> PerUser:
-        events = self.events
-        chosen = slice(None) if items is None else items[events[ITEM_INDEX]]
-        labels, predicted = events[LABEL][chosen].astype(np.float64), events[PREDICTION][chosen].astype(np.float64)
-        users, rows, counts = np.unique(events[USER_INDEX][chosen], return_inverse=True, return_counts=True)
-        errors = _ERRORS[metric](labels, predicted)
-        return PerUser(users, np.bincount(rows, weights=errors, minlength=len(users)) / counts, counts.astype(float))
+        asked = self if items is None else self.of(items[self.events[ITEM_INDEX]])
+        return asked.means(event_errors(metric, asked.events[LABEL], asked.events[PREDICTION]))
+
+    def of(self, is_chosen: np.ndarray) -> EventOutcome:
+        """Some of the events alone. bool [events]"""
+        rows = np.flatnonzero(is_chosen)
+        return EventOutcome({name: self.events[name][rows] for name in _NEEDED if name in self.events})
+
+    def means(self, values: np.ndarray) -> PerUser:
+        """Each user's mean of something that every event has. float [events]"""
+        weights = event_weights(self.events)
+        counted = np.flatnonzero(weights > 0)
+        users, rows = np.unique(self.events[USER_INDEX][counted], return_inverse=True)
+        total = np.bincount(rows, weights=weights[counted], minlength=len(users))
+        sums = np.bincount(rows, weights=(weights * values)[counted], minlength=len(users))
+        return PerUser(users, sums / total, total)
 
 
 def common(first: PerUser, second: PerUser) -> tuple[PerUser, PerUser]:

@@ -104,7 +104,18 @@ class JobResults:
             return self._usual_ndcg()
         if wanted in ERROR_METRICS:
             return str(wanted)
-        return "log_loss" if f"{MAIN_SET}/log_loss" in self.metrics else "rmse"
+        usual = ("log_loss", "rmse", "auc", "spearman")  # one that only orders events is judged by the order
+        return next((metric for metric in usual if f"{MAIN_SET}/{metric}" in self.metrics), "rmse")
+
+    @cached_property
+    def has_probabilities(self) -> bool:
+        """Whether predictions of a binary label are probabilities; of pairwise and listwise losses they are not."""
+        return self.is_binary and f"{MAIN_SET}/log_loss" in self.metrics
+
+    @property
+    def predicts_values(self) -> bool:
+        """Whether predictions can be compared with labels: probabilities, or values."""
+        return self.has_probabilities or (not self.is_binary and f"{MAIN_SET}/rmse" in self.metrics)
 
     def _usual_ndcg(self) -> str:
         """At 10, else at the smallest k that was evaluated."""

@@ -1,27 +1,29 @@
-"""Parts of the users and of the items in which a model may be better or worse than on the whole."""
+"""Parts of the users, of the items and of the events in which a model may be better or worse than on the whole."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Literal
 
 import numpy as np
 
-from tfrec.dataset.records import read_part
-from tfrec.schema import PADDING_ID, USER_INDEX, CategoricalFeature, Feature, NumericFeature
+from tfrec.dataset.records import Arrays, read_part
+from tfrec.schema import PADDING_ID, USER_INDEX, CategoricalFeature, Feature, FeatureRole, NumericFeature
 from trainer.data import JobData
+from trainer.report.names import range_text
 from trainer.warm_start.vocabularies import read_vocabulary
 
-Side = Literal["user", "item"]
+Side = Literal["user", "item", "event"]
+MOST_FEATURES = 12  # of users, of items and of the context each, in the order of the schema: a page stays small
 TOP_VALUES = 8  # of a categorical feature, by users or items
 QUARTERS = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Some users, or some items. `members` bool [num_users] or [num_items]."""
+    """Some users, items or events of a split. `members` bool [num_users], [num_items] or [events]."""
 
     label: str
     members: np.ndarray
@@ -37,8 +39,16 @@ class SliceGroup:
 
 
 def slice_groups(data: JobData) -> list[SliceGroup]:
-    """By activity, by popularity, and by every feature of users and items that is not an id or a text."""
+    """By activity, by popularity, and by the first features of users and items whose values can be named."""
     groups = [_by_activity(data), _by_popularity(data), *_by_features(data, "user"), *_by_features(data, "item")]
+    return [group for group in groups if len(group.slices) > 1]
+
+
+def event_slice_groups(data: JobData, split: str) -> list[SliceGroup]:
+    """Of the events of a split: by the first context features, those with values that can be named."""
+    names = _sliced(data, "context")
+    columns = data.columns(split, list(names)) if names else {}
+    groups = list(_groups(data, "event", names, columns, of="context"))
     return [group for group in groups if len(group.slices) > 1]
 
 
@@ -68,13 +78,8 @@ def _by_popularity(data: JobData) -> SliceGroup:
     return SliceGroup("Item popularity: training events", "item", _present(slices))
 
 
-def _by_features(data: JobData, side: Side) -> Iterator[SliceGroup]:
-    features = {
-        name: feature
-        for name, feature in data.schema.of_role(side).items()
-        if (isinstance(feature, NumericFeature) and feature.so_far is None)
-        or (isinstance(feature, CategoricalFeature) and not feature.id and feature.hash_buckets is None)
-    }
+def _by_features(data: JobData, side: Literal["user", "item"]) -> Iterator[SliceGroup]:
+    features = _sliced(data, side)
     if not features:
         return
     if side == "item":
@@ -83,9 +88,26 @@ def _by_features(data: JobData, side: Side) -> Iterator[SliceGroup]:
         columns = read_part(data.dataset, "users", [USER_INDEX, *features])
         order = np.argsort(columns[USER_INDEX])
         columns = {name: values[order] for name, values in columns.items()}
+    yield from _groups(data, side, features, columns, of=side)
+
+
+def _sliced(data: JobData, role: FeatureRole) -> dict[str, Feature]:
+    """Features of a role by whose values there are slices."""
+    found = (
+        (name, feature)
+        for name, feature in data.schema.of_role(role).items()
+        if (isinstance(feature, NumericFeature) and feature.so_far is None)
+        or (isinstance(feature, CategoricalFeature) and not feature.id and feature.hash_buckets is None)
+    )
+    return dict(islice(found, MOST_FEATURES))
+
+
+def _groups(
+    data: JobData, side: Side, features: dict[str, Feature], columns: Arrays, *, of: FeatureRole
+) -> Iterator[SliceGroup]:
     for name, feature in features.items():
         slices = _categorical if isinstance(feature, CategoricalFeature) else _numeric
-        yield SliceGroup(f"{side}: {name}", side, _present(slices(data, name, feature, columns[name])))
+        yield SliceGroup(f"{of}: {name}", side, _present(slices(data, name, feature, columns[name])))
 
 
 def _categorical(data: JobData, name: str, feature: Any, ids: np.ndarray) -> list[Slice]:
@@ -120,11 +142,8 @@ def _numeric(data: JobData, name: str, feature: Feature, encoded: np.ndarray) ->
 
 def _between(bounds: np.ndarray, place: np.ndarray) -> list[Slice]:
     """`place` 0 lies below the first bound, i from bound i − 1 to below bound i."""
-    if not len(bounds):  # a feature with one value has no boundaries
-        return [Slice("all", place == 0)]
-    texts = [f"{bound:.4g}" for bound in bounds]
-    labels = [f"below {texts[0]}", *(f"{a} to below {b}" for a, b in pairwise(texts)), f"from {texts[-1]}"]
-    return [Slice(label, place == at) for at, label in enumerate(labels)]
+    ends = pairwise([None, *bounds.tolist(), None])  # a feature with one value has no boundaries
+    return [Slice(range_text(low, high), place == at) for at, (low, high) in enumerate(ends)]
 
 
 def _ranges(first: int, edges: list[int], last: int) -> Iterator[tuple[int, int]]:

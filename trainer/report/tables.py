@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.evaluation.direction import LOWER_IS_BETTER
+from trainer.evaluation.direction import lower_is_better, neither_is_better
+from trainer.evaluation.event_metrics import first_of_tasks
 from trainer.report.estimates import FEWEST_USERS, Difference, Estimate, difference, estimate, model_estimate
 from trainer.report.names import metric_name, set_name
-from trainer.report.per_user import Outcome, PerUser
+from trainer.report.per_user import EventOutcome, Outcome, PerUser, is_per_user
 from trainer.report.results import MAIN_SET, JobResults
-from trainer.report.slices import Slice, SliceGroup, slice_groups
+from trainer.report.slices import Slice, SliceGroup, event_slice_groups, slice_groups
 
 _RETRIEVAL = (
     "ndcg_at_10",
@@ -23,9 +24,23 @@ _RETRIEVAL = (
     "recall_at_100",
     "coverage_at_10",
 )
+_RANKING = (
+    "auc",
+    "gauc",
+    "request_ndcg_at_10",
+    "pr_auc",
+    "log_loss",
+    "normalised_entropy",
+    "expected_calibration_error",
+    "calibration_ratio",
+    "rmse",
+    "mae",
+    "prediction_bias",
+    "spearman",
+    "kendall",
+)
+_BEFORE_TASKS = 3  # of them stand before those of further predictions
 _MOST_COLUMNS = 7
-NEITHER_BETTER = ("coverage", "gini", "novelty", "popularity", "diversity")  # neither more nor less is, as such
-_COUNTS = ("users", "rows", "events")
 
 
 @dataclass(frozen=True)
@@ -44,7 +59,7 @@ class Scale:
     def at(self, value: float) -> float:
         """From 2 to 98, so that dots have room at the ends."""
         width = (self.high - self.low) or 1.0
-        return round(2 + 96 * (value - self.low) / width, 2)
+        return round(2 + 96 * min(max((value - self.low) / width, 0.0), 1.0), 2)
 
 
 @dataclass(frozen=True)
@@ -126,17 +141,20 @@ def set_rows(results: JobResults) -> list[SetRow]:
 
 
 def slice_tables(results: JobResults) -> list[SliceTable]:
-    """The headline metric by parts of users and items; nothing where predictions were not kept."""
+    """The headline metric by parts of users, items and events; nothing where predictions were not kept."""
     ours = results.outcome(MAIN_SET)
-    if ours is None:
+    if ours is None or not is_per_user(results.headline, results.task):
         return []
     baseline = results.best_baseline(MAIN_SET, results.headline)
     theirs = results.outcome(MAIN_SET, baseline) if baseline else None
     tables = []
-    for group in slice_groups(results.data):
+    groups = slice_groups(results.data)
+    if isinstance(ours, EventOutcome):
+        groups += event_slice_groups(results.data, MAIN_SET)
+    for group in groups:
         rows = [_slice_row(one, group, ours, theirs, results.headline) for one in group.slices]
         rows = [row for row in rows if row.users]
-        if len(rows) > 1:
+        if len(rows) > 1 and any(row.model is not None for row in rows):
             scale = Scale.around(cell for row in rows for cell in (row.model, row.baseline))
             tables.append(SliceTable(group.title, group.side, tuple(rows), scale))
     return tables
@@ -159,15 +177,20 @@ def _slice_row(one: Slice, group: SliceGroup, ours: Outcome, theirs: Outcome | N
 def _in_slice(outcome: Outcome, one: Slice, group: SliceGroup, metric: str) -> PerUser:
     if group.side == "item":
         return outcome.per_user(metric, one.members)
+    if group.side == "event":
+        assert isinstance(outcome, EventOutcome)
+        return outcome.of(one.members).per_user(metric)
     return outcome.per_user(metric).of(one.members)
 
 
 def main_metrics(results: JobResults) -> tuple[str, ...]:
     """What the first screen shows: the headline metric, then the usual ones; none that says the same as another."""
     parts = (key.split("/") for key in results.metrics if key.startswith(f"{MAIN_SET}/"))
-    present = [part[1] for part in parts if len(part) == 2 and part[1] not in _COUNTS]
-    wanted = _RETRIEVAL if results.task == "retrieval" else present
-    chosen = dict.fromkeys([results.headline, *(name for name in wanted if name in present)])
+    present = [part[1] for part in parts if len(part) == 2]
+    wanted = [name for name in (_RETRIEVAL if results.task == "retrieval" else _RANKING) if name in present]
+    if results.task == "ranking":
+        wanted[_BEFORE_TASKS:_BEFORE_TASKS] = first_of_tasks(present)
+    chosen = dict.fromkeys([results.headline, *wanted])
     if results.value(MAIN_SET, "hit_rate_at_10") == results.value(MAIN_SET, "recall_at_10"):
         chosen.pop("hit_rate_at_10", None)  # one item to find for each user: the same figure twice
     if results.value(MAIN_SET, "map_at_10") == results.value(MAIN_SET, "mrr_at_10"):
@@ -177,12 +200,12 @@ def main_metrics(results: JobResults) -> tuple[str, ...]:
 
 def _best(metric: str, cells: Sequence[Estimate | None]) -> int | None:
     found = {row: cell.mean for row, cell in enumerate(cells) if cell is not None and np.isfinite(cell.mean)}
-    if len(found) < 2 or metric.startswith(NEITHER_BETTER):
+    if len(found) < 2 or neither_is_better(metric):
         return None
-    sign = -1 if metric in LOWER_IS_BETTER else 1
+    sign = -1 if lower_is_better(metric) else 1
     return max(found, key=lambda row: sign * found[row])
 
 
 def column_names(table: ModelTable) -> list[str]:
     """For the table's head; an arrow where lower is better."""
-    return [metric_name(metric) + (" ↓" if metric in LOWER_IS_BETTER else "") for metric in table.metrics]
+    return [metric_name(metric) + (" ↓" if lower_is_better(metric) else "") for metric in table.metrics]

@@ -10,20 +10,22 @@ import tensorflow as tf
 import yaml
 
 from tfrec.errors import ConfigError, TfrecError
-from tfrec.models.base import Recommender, RetrievalModel
+from tfrec.models.base import RankingModel, Recommender, RetrievalModel
 from tfrec.models.learning import FittedModel
 from tfrec.models.registry import model_class
 from trainer.data import JobData
-from trainer.evaluation.direction import LOWER_IS_BETTER
+from trainer.evaluation.direction import lower_is_better
 from trainer.job import JobDirectory
 from trainer.model import load_model
 from trainer.report import names
+from trainer.report.bias import bias_tables
 from trainer.report.calibration import calibration_plot
 from trainer.report.curves import learning_curves
 from trainer.report.estimates import verdict
 from trainer.report.examples import event_examples, user_examples
 from trainer.report.facts import beyond_accuracy, cost_facts, dataset_facts, feature_rows, split_rows
 from trainer.report.item_map import ItemMap, item_map
+from trainer.report.learnt.summary import Learnt, what_was_learnt, write_learnt
 from trainer.report.plots import SERIES
 from trainer.report.ranks import cut_curves, exposure_plots, shown_models
 from trainer.report.ratings import rating_rows
@@ -41,6 +43,8 @@ def write_report(
     path: Path | None = None,
 ) -> Path:
     """Write the page; an existing one is replaced. The same job gives the same bytes.
+
+    Of a ranking model importance.json is written too, into the job directory, unless the page goes elsewhere.
 
     Args:
         job: evaluated.
@@ -60,6 +64,9 @@ def write_report(
     models = shown_models(results)
     table = main_table(results)
     is_kept = results.outcome(MAIN_SET) is not None
+    learnt = _learnt(results, model)
+    if learnt is not None and path is None:
+        write_learnt(job.importance, learnt)
     text = environment().get_template("report.html").render(
         results=results,
         verdict=verdict(results, results.headline),
@@ -73,6 +80,8 @@ def write_report(
         cuts=cut_curves(models) if models else [],
         slices=slice_tables(results),
         calibration=calibration_plot(results),
+        biases=bias_tables(results),
+        learnt=learnt,
         ratings=rating_rows(results),
         exposures=exposure_plots(results, models),
         beyond=beyond_accuracy(results),
@@ -105,7 +114,7 @@ def environment() -> jinja2.Environment:
         "signed": names.signed,
         "set": names.set_name,
     }
-    found.globals |= {"interval": names.interval, "SERIES": SERIES, "LOWER_IS_BETTER": LOWER_IS_BETTER}
+    found.globals |= {"interval": names.interval, "SERIES": SERIES, "lower_is_better": lower_is_better}
     return found
 
 
@@ -129,12 +138,28 @@ def _item_map(results: JobResults, model: Recommender | None) -> ItemMap | None:
     if not _has_towers(model_class(results.name)):
         return None
     try:
-        if model is not None:
-            return item_map(model, results.data)
-        model, data, _ = load_model(results.job)
-        return item_map(model, data)
+        return item_map(*_model_and_data(results, model))
     except (TfrecError, tf.errors.OpError, MemoryError):
         return None
+
+
+def _learnt(results: JobResults, model: Recommender | None) -> Learnt | None:
+    """Of a ranking model; None too where it cannot be had."""
+    if results.task != "ranking":
+        return None
+    try:
+        model, data = _model_and_data(results, model)
+        assert isinstance(model, RankingModel)
+        return what_was_learnt(model, data, results.headline)
+    except (TfrecError, tf.errors.OpError, MemoryError):
+        return None
+
+
+def _model_and_data(results: JobResults, model: Recommender | None) -> tuple[Recommender, JobData]:
+    if model is not None:
+        return model, results.data
+    model, data, _ = load_model(results.job)
+    return model, data
 
 
 def _has_towers(build: type[Recommender]) -> bool:

@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.projector import ProjectorConfig, visualize_embeddings  # type: ignore[import-untyped]
 
-from tfrec.layers.tables import look_up, main_row
 from tfrec.models.base import Recommender, RetrievalModel
 from tfrec.models.learning import GradientModel
 from trainer.data import JobData
+from trainer.watch.id_vectors import id_vectors
 
 MOST_ITEMS = 10_000  # the projector computes in the browser, where more make it slow
 FOLDER = "projector"
@@ -65,13 +65,7 @@ def _item_vectors(model: Recommender, data: JobData, rows: np.ndarray) -> np.nda
     if not isinstance(model, GradientModel):
         return None
     item_id = data.schema.item_id
-    ids, vectors = features[item_id], None
-    for table in model.id_tables():
-        if table.feature == item_id and table.plan.kind != "fixed" and table.variable.shape[1] > 1:
-            own = ids // table.plan.rows if table.is_quotient else main_row(ids, table.plan)
-            vector = look_up(table.variable, table.first_row + own).numpy()
-            vectors = vector if vectors is None else vectors * vector
-    return vectors
+    return id_vectors(model, item_id, data.catalogue.features[item_id][rows])
 
 
 def _write_metadata(path: Path, data: JobData, rows: np.ndarray, counts: np.ndarray) -> None:
