@@ -26,6 +26,7 @@ _MODELS = {
     "matrix_factorization": "tfrec.models.matrix_factorization:MatrixFactorization",
     "mult_dae": "tfrec.models.mult_dae:MultDAE",
     "mult_vae": "tfrec.models.mult_vae:MultVAE",
+    "multitask": "tfrec.models.multitask:MultiTask",
     "popularity": "tfrec.models.popularity:Popularity",
     "rbm": "tfrec.models.rbm:RBM",
     "two_tower": "tfrec.models.two_tower:TwoTower",
@@ -33,6 +34,7 @@ _MODELS = {
     "user_knn": "tfrec.models.user_knn:UserKNN",
     "wide": "tfrec.models.wide:Wide",
     "wide_deep": "tfrec.models.wide_deep:WideDeep",
+    "youtube_ranking": "tfrec.models.youtube_ranking:YoutubeRanking",
     "youtube_retrieval": "tfrec.models.youtube_retrieval:YoutubeRetrieval",
 }
 
