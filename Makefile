@@ -45,7 +45,7 @@ format: $(STAMP)  ## let ruff lay the code out
 bench: $(STAMP)  ## reproduce the figures of benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks.movielens_100k --data-dir $(or $(DATA_DIR),../shared/data/ml-100k) $(BENCH_FLAGS)
 
-board: $(STAMP)  ## all models beside other libraries on the same split files, SIZE=ten-minutes|nightly; they go below WORK (7 GB)
+board: $(STAMP)  ## all models beside other libraries on the same split files, SIZE=ten-minutes|ranking|nightly; they go below WORK (7 GB)
 	@$(BIN)/python -m benchmarks.leaderboard --size $(or $(SIZE),ten-minutes) --data-dir $(or $(DATA_DIR),../shared/data) --work-dir $(or $(WORK),runs/board) $(BENCH_FLAGS)
 
 speed: $(STAMP)  ## training speed beside other libraries, which it installs below WORK (10 GB)

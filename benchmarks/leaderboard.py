@@ -5,9 +5,10 @@ a process of its own; one judge turns all lists into metrics. The others come fr
 --work-dir. Finished cells (model × data set × settings × seed) are kept there and not run again.
 
 example: python -m benchmarks.leaderboard --size ten-minutes --data-dir DATA --work-dir WORK
+         python -m benchmarks.leaderboard --size ranking --data-dir DATA --work-dir WORK --datasets census
          python -m benchmarks.leaderboard --size nightly --data-dir DATA --work-dir WORK --datasets ml-100k --peers ''
 
-DATA holds ml-100k/, ml-1m-sequences/ and movietweetings-100k/.
+DATA holds ml-100k/, ml-1m/, ml-1m-sequences/, movietweetings-100k/ and census-income/, as far as they are asked for.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from benchmarks.training import processes
 
 def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    flags.add_argument("--size", choices=("ten-minutes", "nightly"), default="ten-minutes")
+    flags.add_argument("--size", choices=("ten-minutes", "ranking", "nightly"), default="ten-minutes")
     flags.add_argument("--data-dir", type=Path, help="the folder of the logs' folders")
     flags.add_argument("--work-dir", type=Path, required=True, help="for environments, data and cells, all kept")
     flags.add_argument("--datasets", help="some of them (default: those of the size)")

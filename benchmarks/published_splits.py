@@ -40,9 +40,8 @@ def main() -> None:
     flags.add_argument("--search-only", action="store_true", help="print what was chosen as YAML, and test nothing")
     chosen = flags.parse_args()
 
-    from benchmarks.published.cells import Place, finished, searched
+    from benchmarks.published.cells import STARTS_FROM, Place, finished, model_of, searched
     from benchmarks.published.table import table
-    from tfrec.models.registry import model_class
 
     known = yaml.safe_load(CHOSEN.read_text(encoding="utf-8"))
     splits = [SPLITS[name] for name in picked(flags, "--splits", chosen.splits, SPLITS)]
@@ -50,6 +49,9 @@ def main() -> None:
     for split in splits:
         if missing := [path for path in split.files(chosen.data_dir) if not path.exists()]:
             flags.error(f"--splits {split.name}: {missing[0]} is absent; name the folder of the data with --data-dir")
+        composed = [model for model in models[split.name] if STARTS_FROM in known[split.name][model]]
+        if chosen.trials and composed:
+            flags.error(f"--models {','.join(composed)}: starts from other rows; search those, and name others here")
     processes.pin(chosen.threads)
     place = Place(chosen.data_dir.resolve(), chosen.work_dir.resolve())
     if not chosen.search_only:
@@ -62,7 +64,7 @@ def main() -> None:
             continue
         runs = {}
         for model in settings:
-            seeds = range(1, chosen.seeds + 1) if model_class(model).has_seed else (1,)
+            seeds = range(1, chosen.seeds + 1) if model_of(model, settings[model]).has_seed else (1,)
             runs[model] = [finished(model, settings[model], seed, split, place) for seed in seeds]
         print(table(split, runs, settings, REFERENCE), flush=True)
 

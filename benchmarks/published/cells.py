@@ -1,4 +1,8 @@
-"""A cell: one model with one seed on one published split. Finished ones are kept and not run again."""
+"""A cell: one model with one seed on one published split. Finished ones are kept and not run again.
+
+Settings are keys of the job's config. Beside them `model` names the model, where the row of the table has another name,
+and `starts_from` holds models with their settings, whose finished cells of the same seed it starts with.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ import yaml
 
 from benchmarks.published.splits import PublishedSplit, dataset
 from benchmarks.training.processes import make, run
+from tfrec.models.base import Recommender
 from tfrec.models.learning import GradientModel
 from tfrec.models.registry import model_class
 from trainer.job import JobDirectory
@@ -23,6 +28,7 @@ from trainer.report.results import JobResults
 
 Settings = dict[str, Any]
 EPOCHS = "train.epochs"
+MODEL, STARTS_FROM = "model", "starts_from"  # settings that are not keys of the config
 RECENCY = "half_life"  # keys that are not searched: the rows of these files are not in the order of time
 
 
@@ -84,19 +90,37 @@ def _best_trial(table: Path) -> str:
     return max(rows, key=lambda row: float(row[metric]))["directory"]
 
 
-def finished(model: str, settings: Settings, seed: int, split: PublishedSplit, place: Place) -> Finished:
+def model_of(row: str, settings: Settings) -> type[Recommender]:
+    """The model of a row of the table."""
+    return model_class(settings.get(MODEL, row))
+
+
+def finished(row: str, settings: Settings, seed: int, split: PublishedSplit, place: Place) -> Finished:
     """Train on all training rows, test, and read what came of it."""
+    job = _trained(row, settings, seed, split, place)
+    results = JobResults(JobDirectory(job))
+    outcome = results.outcome(split.asked)
+    assert isinstance(outcome, ListOutcome)
+    values = outcome.per_user("ndcg_at_10")
+    cost = json.loads((job / "cost.json").read_text(encoding="utf-8"))
+    return Finished({**results.metrics, **cost}, values.users, values.values)
+
+
+def _trained(row: str, settings: Settings, seed: int, split: PublishedSplit, place: Place) -> Path:
     whole = dataset(split, place.data_dir, place.work, cut=False)
-    digest = hashlib.sha256(json.dumps([model, settings, seed], sort_keys=True).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(json.dumps([row, settings, seed], sort_keys=True).encode()).hexdigest()[:12]
+    earlier = [_trained(name, own, seed, split, place) for name, own in settings.get(STARTS_FROM, {}).items()]
 
     def write(target: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
-        command = ["-m", "trainer.task", "--dataset", str(whole), "--model", model, "--job-dir", str(target),
-                   "--seed", str(seed), "--no-export", "--json"]  # fmt: skip
+        command = ["-m", "trainer.task", "--dataset", str(whole), "--model", settings.get(MODEL, row),
+                   "--job-dir", str(target), "--seed", str(seed), "--no-export", "--json"]  # fmt: skip
         own = [f"{key}={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}"
-               for key, value in settings.items()]  # fmt: skip
-        if issubclass(model_class(model), GradientModel):
+               for key, value in settings.items() if key not in (MODEL, STARTS_FROM)]  # fmt: skip
+        if issubclass(model_of(row, settings), GradientModel):
             own.append("train.monitor=steps")  # nothing is held back: the number of epochs is a setting
+        for job in earlier:
+            command += ["--warm-start-from", str(job)]
         for override in (*split.overrides(place.data_dir), "evaluation.baselines=[]", "evaluation.auc=false", *own):
             command += ["--set", override]
         ran = run(command, place.work / "last.log")
@@ -104,10 +128,4 @@ def finished(model: str, settings: Settings, seed: int, split: PublishedSplit, p
         (target / "cost.json").write_text(json.dumps(cost) + "\n", encoding="utf-8")
 
     (place.work / "jobs" / split.name).mkdir(parents=True, exist_ok=True)
-    job = make(place.work / "jobs" / split.name / f"{model}-{seed}-{digest}", write)
-    results = JobResults(JobDirectory(job))
-    outcome = results.outcome(split.asked)
-    assert isinstance(outcome, ListOutcome)
-    values = outcome.per_user("ndcg_at_10")
-    cost = json.loads((job / "cost.json").read_text(encoding="utf-8"))
-    return Finished({**results.metrics, **cost}, values.users, values.values)
+    return make(place.work / "jobs" / split.name / f"{row}-{seed}-{digest}", write)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -62,9 +63,15 @@ def differences(runs: Runs, reference: str) -> dict[str, str]:
 
 
 def settings_text(settings: Settings) -> str:
-    rounded = {key.rpartition(".")[2]: f"{value:.3g}" if isinstance(value, float) else value
-               for key, value in settings.items()}  # fmt: skip
+    rounded = {key.rpartition(".")[2]: _short(value) for key, value in settings.items()}
     return json.dumps(rounded).replace('"', "")[1:-1] or "the defaults"
+
+
+def _short(value: Any) -> Any:
+    """Of models to start from the names alone: their settings stand in rows of their own."""
+    if isinstance(value, dict):
+        return list(value)
+    return f"{value:.3g}" if isinstance(value, float) else value
 
 
 def _by_user(runs: Sequence[Finished]) -> np.ndarray:

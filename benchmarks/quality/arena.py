@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.quality.entrants import Task
 from benchmarks.training.processes import ROOT, make, run
@@ -27,6 +28,8 @@ class DataSet:
         folder: below --data-dir; None for a log that is generated.
         files: that must be there.
         overrides: of the config.
+        drawn: what an interval draws again: users with all their events, or single rows, where the column that is taken
+            for the user names no one.
 
     """
 
@@ -37,6 +40,7 @@ class DataSet:
     folder: str | None
     files: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    drawn: Literal["users", "rows"] = "users"
 
 
 DATASETS = {
@@ -48,6 +52,10 @@ DATASETS = {
                 ("u.data", "u.user", "u.item"), ("split.strategy=random",)),
         DataSet("ml-1m", "MovieLens-1M, the sequences file", "retrieval", str(HERE / "ml-1m-sequences.yaml"),
                 "ml-1m-sequences", ("ml-1m.txt",)),
+        DataSet("ml-1m-clicks", "MovieLens-1M clicks", "ranking", str(HERE / "ml-1m-clicks.yaml"), "ml-1m",
+                ("ratings-no-timestamp.dat", "users.dat", "movies.dat")),
+        DataSet("census", "Census income", "ranking", "census-income", "census-income", ("adult.data", "adult.test"),
+                drawn="rows"),
         DataSet("movietweetings", "MovieTweetings-100K", "retrieval", "movietweetings", "movietweetings-100k",
                 ("ratings.dat", "movies.dat"), ("split.strategy=leave_one_out", PLAIN_RATING)),
         DataSet("generated", "a generated log", "retrieval", "generated", None,

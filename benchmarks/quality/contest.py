@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from benchmarks.quality.arena import Arena, DataSet
 from benchmarks.quality.cells import Cell, FailedError, Finished, finished
+from benchmarks.quality.clicks import resampled
 from benchmarks.quality.entrants import Entrant, Settings
 
 TUNED = Path(__file__).with_name("tuned.yaml")
@@ -37,6 +40,7 @@ class Size:
 
 SIZES = {
     "ten-minutes": Size(("ml-100k", "ml-100k-clicks"), 1, 0),
+    "ranking": Size(("ml-100k-clicks", "ml-1m-clicks", "census"), 3, 0),
     "nightly": Size(("ml-100k", "ml-1m", "movietweetings", "ml-100k-clicks"), 3, 8, minutes=3),
 }
 
@@ -53,6 +57,11 @@ class Entry:
     @property
     def validation(self) -> float:
         return sum(run.validation for run in self.runs) / len(self.runs)
+
+    @cached_property
+    def drawn(self) -> dict[str, np.ndarray]:
+        """Of a ranking entry: metric → its values in resamples, mean over the seeds. float [resamples]"""
+        return resampled([run.clicks for run in self.runs])
 
 
 @dataclass

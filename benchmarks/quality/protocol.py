@@ -24,12 +24,15 @@ catalogue is ranked without the user's training items, for test without the vali
 of ours, the neighbours and ALS of implicit and LensKit; not BPR, the TFRS tutorial, or RecBole). `training history`: it
 reads training events alone. One relevant item a user, so HR@10 is the recall.
 
-**Protocol of ranking.** Random 80/10/10 split of the events by a hash, label rating ≥ 4, features user, item, age,
-gender, occupation, genres; each library chooses its epoch on validation.
+**Protocol of ranking.** MovieLens: random 80/10/10 split of the events by a hash, label rating ≥ 4, features user,
+item, age, gender, occupation, genres. Census income: the published files of train and test, a tenth of train for
+validation, label above $50K, all columns but fnlwgt, numbers also in buckets; models of ours with first-order weights
+read the preset's three crosses as well. Each library chooses its epoch on validation.
 
 **Intervals** are of 95 %, over users and, with several seeds, over seeds. Differences are paired by user, of
 means over the seeds, which they do not draw again; those of a retrieval table hold together with 95 %, and their p is
-adjusted for all rows (Westfall & Young). For AUC and log loss, users are drawn again with all their events."""
+adjusted for all rows (Westfall & Young). For AUC and log loss, users are drawn again with all their events, of census
+income single rows, and seeds are not."""
 
 
 def protocol(size: Size, command: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +25,13 @@ from tfrec.schema import ITEM_INDEX, LABEL, USER_INDEX
 from trainer.evaluation.predictions import read_lists
 
 if TYPE_CHECKING:
-    from benchmarks.quality.arena import Arena
+    from benchmarks.quality.arena import Arena, DataSet
     from benchmarks.quality.cells import Cell
 
 # Lists are judged here, beside those of the others; the trainer need not judge them too.
 OURS = ("evaluation.baselines=[]", "evaluation.auc=false")
 HELD_OUT = ("validation", "test")
+RECORD = (USER_INDEX, ITEM_INDEX, LABEL)
 Named = dict[str, RawLists]
 
 
@@ -43,7 +45,7 @@ def run_ours(cell: Cell, arena: Arena, place: Path) -> dict[str, Any]:
     ran = run(command, place / "log.txt")
     said = {"fit_seconds": ran.said["cost/train_seconds"]}
     if cell.entrant.task == "ranking":
-        metrics = _judge_clicks({name: _our_clicks(job, name) for name in HELD_OUT}, place)
+        metrics = _judge_clicks({name: _our_clicks(cell.data, job, name) for name in HELD_OUT}, place)
         own = {"auc": ran.said["validation/auc"]}
     else:
         splits = read_splits(arena.exchange(cell.data))
@@ -113,17 +115,23 @@ def _judge_clicks(found: dict[str, Clicks], place: Path) -> dict[str, dict[str, 
     return {name: clicks.metrics() for name, clicks in found.items()}
 
 
-def _our_clicks(job: Path, split: str) -> Clicks:
+def _our_clicks(data: DataSet, job: Path, split: str) -> Clicks:
     table = pq.read_table(job / "predictions" / f"{split}.parquet")
-    return Clicks.of(*(table[name].to_numpy() for name in ("user_index", "item_index", "label", "prediction")))
+    return clicks_of(data, {name: table[name].to_numpy() for name in RECORD}, table["prediction"].to_numpy())
 
 
 def _peer_clicks(arena: Arena, cell: Cell, output: Path, split: str) -> Clicks:
-    records = read_part(DatasetDirectory(arena.dataset(cell.data)), split, (USER_INDEX, ITEM_INDEX, LABEL))
+    records = read_part(DatasetDirectory(arena.dataset(cell.data)), split, RECORD)
     probabilities = np.load(output / f"{split}.npy")
     if probabilities.shape != records[LABEL].shape or not np.isfinite(probabilities).all():
         raise DataError(f"{cell.entrant.title}, {split}: {len(records[LABEL]):,} finite probabilities are needed")
-    return Clicks.of(records[USER_INDEX], records[ITEM_INDEX], records[LABEL], logits_of(probabilities))
+    return clicks_of(cell.data, records, logits_of(probabilities))
+
+
+def clicks_of(data: DataSet, records: Mapping[str, np.ndarray], logits: np.ndarray) -> Clicks:
+    """Predictions in the order of the records, which is the same for all sides."""
+    users = records[USER_INDEX] if data.drawn == "users" else np.arange(len(logits))
+    return Clicks.of(users, records[ITEM_INDEX], records[LABEL], logits)
 
 
 def _override(key: str, value: Any) -> str:

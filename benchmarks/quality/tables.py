@@ -5,38 +5,24 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.quality.clicks import resampled
 from benchmarks.quality.contest import Entry, Outcome
+from benchmarks.quality.estimate import Estimate, percentiles
+from benchmarks.quality.halves import halves_table
 from benchmarks.training.table import plain_table
 from tfrec.certainty import bootstrap_mean, compare_with_one, seed_summary
 
 METRIC = "ndcg_at_10"
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.4f} ({self.low:.4f}–{self.high:.4f})"
-
-    @property
-    def signed(self) -> str:
-        return f"{self.mean:+.4f} ({self.low:+.4f}…{self.high:+.4f})"
-
-
 def tables(outcome: Outcome) -> str:
     """All that is known of a data set: results, settings, agreement with the libraries, what is absent."""
     result = _retrieval if outcome.data.task == "retrieval" else _ranking
     parts = [result(outcome)] if outcome.entries else []
+    if outcome.data.task == "ranking" and (halves := halves_table(outcome)) is not None:
+        parts.append(halves)
     parts += [_settings(outcome), _agreement(outcome)] if outcome.entries else []
     if outcome.absent:
         rows = [(title, why.replace("|", "/")) for title, why in outcome.absent.items()]
@@ -81,19 +67,18 @@ def _retrieval(outcome: Outcome) -> str:
 
 def _ranking(outcome: Outcome) -> str:
     entries, best = by_validation(outcome.entries), reference(outcome.entries)
-    drawn = {entry.entrant.name: resampled([run.clicks for run in entry.runs]) for entry in entries}
     rows = []
     for entry in entries:
-        found = drawn[entry.entrant.name]
+        found = entry.drawn
         means = {name: statistics.mean(run.metric("test", name) for run in entry.runs) for name in found}
         others = {name: statistics.mean(run.metric("test", name) for run in best.runs) for name in found}
-        difference = _percentiles(found["auc"] - drawn[best.entrant.name]["auc"], means["auc"] - others["auc"])
+        difference = percentiles(found["auc"] - best.drawn["auc"], means["auc"] - others["auc"])
         rows.append(
             (
                 entry.entrant.title,
-                str(_percentiles(found["auc"], means["auc"])),
+                str(percentiles(found["auc"], means["auc"])),
                 "" if entry is best else difference.signed,
-                str(_percentiles(found["log_loss"], means["log_loss"])),
+                str(percentiles(found["log_loss"], means["log_loss"])),
                 _mean(entry, "validation", "auc"),
                 " ".join(f"{run.metric('test', 'auc'):.4f}" for run in entry.runs) if len(entry.runs) > 1 else "",
                 *_costs(entry),
@@ -150,11 +135,6 @@ def _differences(best: Entry, others: Sequence[Entry]) -> dict[str, str]:
             others, zip(found.differences, found.low, found.high, found.p_values, strict=True), strict=True
         )
     }
-
-
-def _percentiles(drawn: np.ndarray, mean: float) -> Estimate:
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return Estimate(mean, float(low), float(high))
 
 
 def _mean(entry: Entry, of: str, name: str) -> str:

@@ -11,18 +11,22 @@ from benchmarks.training.exchange import SPLITS, Field, write_pairs, write_set
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.dataset.records import list_width, read_part
 from tfrec.models.inputs import id_counts
-from tfrec.schema import EVENT_POSITION, ITEM_INDEX, USER_INDEX, SequenceFeature
+from tfrec.schema import EVENT_POSITION, ITEM_INDEX, USER_INDEX, SequenceFeature, VectorFeature, WeightsFeature
 
 
 def export_set(dataset: DatasetDirectory, output: Path) -> None:
-    """Write the fields of a ranking model and the label, the same rows in the same splits."""
-    rows = id_counts(dataset)
+    """Write the fields of a ranking model and the label, the same rows in the same splits.
+
+    What not every side can read is left out: sequences, vectors, weights of values.
+    """
+    rows, schema = id_counts(dataset), dataset.schema
     fields = {
         name: Field("number" if name not in rows else "id" if list_width(feature) is None else "ids", rows.get(name, 1))
-        for name, feature in dataset.schema.encoded.items()
-        if not isinstance(feature, SequenceFeature)
+        for name, feature in schema.encoded.items()
+        if not isinstance(feature, SequenceFeature | VectorFeature | WeightsFeature)
     }
-    write_set(output, fields, {split: read_part(dataset, split) for split in SPLITS})
+    splits = {split: read_part(dataset, split) for split in SPLITS}
+    write_set(output, fields, splits, user=schema.user_id, item=schema.item_id)
 
 
 def export_pairs(dataset: DatasetDirectory, output: Path) -> None:

@@ -1,7 +1,8 @@
 """Encoded training sets on disk, in a form that every side can read with NumPy alone.
 
     data/
-      about.json                    {"fields": {name: {"kind": "id" | "ids" | "number", "rows": table rows}}}
+      about.json                    {"fields": {name: {"kind": "id" | "ids" | "number", "rows": table rows}},
+                                     "user": name of a field, "item": name of a field}
       train/ validation/ test/      one <name>.npy a field, and label.npy
 
 Ids are those of the dataset directory: 0 is missing or padding.
@@ -28,19 +29,32 @@ class Field:
     rows: int = 1  # of its embedding table
 
 
-def write_set(directory: Path, fields: dict[str, Field], splits: dict[str, Columns]) -> None:
+def write_set(
+    directory: Path,
+    fields: dict[str, Field],
+    splits: dict[str, Columns],
+    *,
+    user: str = "user_id",
+    item: str = "item_id",
+) -> None:
     """Write the columns of all fields and the label; about.json comes last and tells that the set is whole."""
     for split, columns in splits.items():
         (directory / split).mkdir(parents=True, exist_ok=True)
         for name in (*fields, LABEL):
             np.save(directory / split / f"{name}.npy", columns[name])
-    about = {"fields": {name: asdict(field) for name, field in fields.items()}}
+    about = {"fields": {name: asdict(field) for name, field in fields.items()}, "user": user, "item": item}
     (directory / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
 def read_fields(directory: Path) -> dict[str, Field]:
     about = json.loads((directory / "about.json").read_text(encoding="utf-8"))
     return {name: Field(**field) for name, field in about["fields"].items()}
+
+
+def read_ids(directory: Path) -> tuple[str, str]:
+    """Names of the fields that are taken for the user and for the item."""
+    about = json.loads((directory / "about.json").read_text(encoding="utf-8"))
+    return about.get("user", "user_id"), about.get("item", "item_id")
 
 
 def read_split(directory: Path, split: str) -> Columns:

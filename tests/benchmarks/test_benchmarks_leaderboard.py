@@ -217,12 +217,20 @@ def test_resamples_draw_the_same_users_for_every_model():
     assert (one["log_loss"] != other["log_loss"]).all()
 
 
-def test_a_resample_counts_users_with_all_their_events():
+@pytest.mark.parametrize("at_once", [1, 130, 10_000])
+def test_a_resample_counts_users_with_all_their_events(monkeypatch, at_once):
+    monkeypatch.setattr("benchmarks.quality.clicks.MOST_WEIGHTS", at_once)
     run = clicks(5, events=60, users=6)
-    drawn = np.random.default_rng(0).poisson(1.0, (3, 6))  # the first draws of the seed
-    repeats = drawn[0][np.unique(run.users, return_inverse=True)[1]]
-    labels, logits = np.repeat(run.labels, repeats), np.repeat(run.logits, repeats)
-    assert resampled([run], 3)["auc"][0] == pytest.approx(roc_auc_score(labels, logits))
+    runs = [run, Clicks(run.users, run.labels, np.round(run.logits[::-1], 0))]
+    drawn = np.random.default_rng(0).poisson(1.0, (5, 6))  # the first draws of the seed
+    found = resampled(runs, 5)
+    for row, counts in enumerate(drawn):
+        repeats = counts[np.unique(run.users, return_inverse=True)[1]]
+        labels = np.repeat(run.labels, repeats)
+        logits = [np.repeat(one.logits, repeats) for one in runs]
+        assert found["auc"][row] == pytest.approx(np.mean([roc_auc_score(labels, z) for z in logits]))
+        losses = [sklearn_log_loss(labels, 1 / (1 + np.exp(-z))) for z in logits]
+        assert found["log_loss"][row] == pytest.approx(np.mean(losses))
 
 
 def test_every_model_of_the_registry_competes():
@@ -251,6 +259,6 @@ def test_every_peer_has_a_module_and_a_list_of_pinned_packages():
         assert not [line for line in packages if not re.fullmatch(r"[A-Za-z0-9_.\-]+==[A-Za-z0-9_.+!\-]+", line)]
 
 
-def test_the_three_logs_of_the_table_are_there():
+def test_the_logs_of_the_table_are_there():
     folders = {data.folder for data in DATASETS.values() if data.folder}
-    assert folders == {"ml-100k", "ml-1m-sequences", "movietweetings-100k"}
+    assert folders == {"ml-100k", "ml-1m", "ml-1m-sequences", "movietweetings-100k", "census-income"}

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.published.cells import EPOCHS, Place, finished, searched
+from benchmarks.published.cells import EPOCHS, MODEL, STARTS_FROM, Place, finished, model_of, searched
 from benchmarks.published.splits import SPLITS, cut_rows, dataset
 from benchmarks.published_splits import CHOSEN
 from tfrec.dataset.directory import DatasetDirectory
-from tfrec.models.registry import model_class
 from trainer.config import TrainConfig
 from trainer.data import JobData
 
@@ -89,6 +88,19 @@ def test_a_search_gives_the_epochs_that_were_best_on_the_cut_beside_the_settings
 
 
 @pytest.mark.slow
+def test_a_row_starts_from_the_finished_cells_of_others_and_all_rows_are_learnt_from(place):
+    short = {EPOCHS: 2, "train.batch_size": 64, "model.embedding_dim": 4}
+    settings = {"model": "neumf", "starts_from": {"gmf": short, "ncf_mlp": {**short, "model.layers": 1}}, EPOCHS: 1,
+                "model.gmf_dim": 4, "model.mlp_dim": 4, "model.layers": 1}  # fmt: skip
+    found = finished("pretrained", settings, 3, TOPN, place)
+    assert (found.metrics["train/epochs"], len(found.users)) == (1, USERS)
+    jobs = sorted(path.name.split("-")[0] for path in (place.work / "jobs" / TOPN.name).iterdir())
+    assert {"gmf", "ncf_mlp", "pretrained"} <= set(jobs)
+    config = next((place.work / "jobs" / TOPN.name).glob("pretrained-3-*/config.yaml"))
+    assert len(yaml.safe_load(config.read_text())["warm_start_from"]) == 2
+
+
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_model_with_its_difference_from_ease(place):
     command = [sys.executable, "-m", "benchmarks.published_splits", "--data-dir", place.data_dir, "--work-dir",
                place.work, "--splits", TOPN.name, "--models", "ease,popularity,als", "--seeds", "2"]  # fmt: skip
@@ -106,6 +118,7 @@ def test_the_table_has_a_row_for_each_model_with_its_difference_from_ease(place)
 def test_chosen_settings_are_of_the_models_own_names():
     for models in yaml.safe_load(CHOSEN.read_text(encoding="utf-8")).values():
         for name, settings in models.items():
-            known = {f"model.{key}" for key in model_class(name).Config.model_fields}
-            known |= {f"train.{key}" for key in TrainConfig.model_fields}
+            known = {f"model.{key}" for key in model_of(name, settings).Config.model_fields}
+            known |= {f"train.{key}" for key in TrainConfig.model_fields} | {MODEL, STARTS_FROM}
             assert set(settings) <= known
+            assert all(models[earlier] == own for earlier, own in settings.get(STARTS_FROM, {}).items())

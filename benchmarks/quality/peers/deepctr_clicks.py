@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # DeepCTR is written for Keras 2; TensorFlow looks when imported
+
 import numpy as np
 import tensorflow as tf
 

@@ -16,7 +16,7 @@ from recbole.utils import get_model, init_seed  # type: ignore[import-not-found]
 
 from benchmarks.quality.peers.ranking import HELD_OUT, BestEpoch, ranking_flags
 from benchmarks.quality.peers.retrieval import FitClock
-from benchmarks.training.exchange import LABEL, auc, read_split
+from benchmarks.training.exchange import LABEL, auc, read_ids, read_split
 from benchmarks.training.peers.clock import print_result, threads
 from benchmarks.training.peers.recbole_ranking import NAME, configure, scores_of, write_atomic_files
 
@@ -48,7 +48,7 @@ def main() -> None:
         for epoch in range(settings["epochs"]):
             trainer._train_epoch(train, epoch)  # what `fit` does in an epoch
             found = {
-                split: in_order(model, loader, dataset, read_split(chosen.data, split))
+                split: in_order(model, loader, dataset, read_split(chosen.data, split), read_ids(chosen.data))
                 for split, loader in zip(HELD_OUT, loaders, strict=True)
             }
             best.offer(auc(read_split(chosen.data, HELD_OUT[0])[LABEL], found[HELD_OUT[0]]), found)
@@ -57,6 +57,7 @@ def main() -> None:
 
 def _flags(chosen: argparse.Namespace, settings: dict[str, Any]) -> argparse.Namespace:
     return argparse.Namespace(
+        data=chosen.data,
         model=MODELS[chosen.model],
         seed=chosen.seed,
         embedding_dim=settings["embedding_size"],
@@ -66,16 +67,27 @@ def _flags(chosen: argparse.Namespace, settings: dict[str, Any]) -> argparse.Nam
     )
 
 
-def in_order(model: Any, loader: Any, dataset: Any, columns: dict[str, np.ndarray]) -> np.ndarray:
-    """Probabilities in the order of the set's rows; RecBole may have sorted them."""
-    _, scores = scores_of(model, loader)
-    names = ("user_id", "item_id")
+def in_order(
+    model: Any, loader: Any, dataset: Any, columns: dict[str, np.ndarray], names: tuple[str, str]
+) -> np.ndarray:
+    """Probabilities in the order of the set's rows, `names` being those of the user and of the item.
+
+    Raises:
+        ValueError: RecBole has sorted the rows, and user and item do not tell them apart.
+
+    """
+    labels, scores = scores_of(model, loader)
     theirs = [
         dataset.field2id_token[name][torch.cat([batch[0][name] for batch in loader]).numpy()].astype(np.int64)
         for name in names
     ]
+    ours = [columns[name] for name in names]
+    if all(np.array_equal(a, b) for a, b in zip([*theirs, labels], [*ours, columns[LABEL]], strict=True)):
+        return scores
+    if len(np.unique(np.stack(ours), axis=1).T) < len(scores):
+        raise ValueError("RecBole has sorted the rows, and user and item do not tell them apart")
     placed = np.empty(len(scores))
-    placed[np.lexsort([columns[name] for name in names])] = scores[np.lexsort(theirs)]
+    placed[np.lexsort(ours)] = scores[np.lexsort(theirs)]
     return placed
 
 

@@ -18,7 +18,7 @@ from recbole.data import create_dataset, data_preparation  # type: ignore[import
 from recbole.trainer import Trainer  # type: ignore[import-not-found]
 from recbole.utils import get_model, init_seed  # type: ignore[import-not-found]
 
-from benchmarks.training.exchange import LABEL, SPLITS, auc, read_fields, read_split
+from benchmarks.training.exchange import LABEL, SPLITS, auc, read_fields, read_ids, read_split
 from benchmarks.training.peers.clock import EpochClock, best_epoch, peer_flags, print_result, threads
 
 NAME = "clicks"
@@ -57,13 +57,16 @@ def _cells(values: np.ndarray) -> list[Any]:
 
 
 def configure(chosen: Any, data_path: Path) -> Config:
+    user, item = read_ids(chosen.data)
+    numbers = [name for name, field in read_fields(chosen.data).items() if field.kind == "number"]
     settings = {
         "data_path": str(data_path),
         "checkpoint_dir": str(data_path / "saved"),
         "benchmark_filename": list(SPLITS),
         "load_col": None,
-        "USER_ID_FIELD": "user_id",
-        "ITEM_ID_FIELD": "item_id",
+        "USER_ID_FIELD": user,
+        "ITEM_ID_FIELD": item,
+        "numerical_features": numbers,  # others of type float are left out
         "LABEL_FIELD": LABEL,
         "eval_args": {"group_by": "none", "order": "RO", "mode": "labeled", "split": {"RS": [0.8, 0.1, 0.1]}},
         "metrics": ["AUC"],
@@ -98,7 +101,7 @@ def scores_of(model: Any, loader: Any) -> tuple[np.ndarray, np.ndarray]:
 def main() -> None:
     chosen = peer_flags(__doc__, tuple(MODELS)).parse_args()
     torch.set_num_threads(threads())
-    data = chosen.data.resolve()
+    chosen.data = data = chosen.data.resolve()
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)  # RecBole writes logs where it stands
         write_atomic_files(data, Path(scratch) / NAME)
