@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from benchmarks.training.processes import make, run
+from benchmarks.training.datasets import kept_dataset
+from benchmarks.training.processes import make
 
 CUT_SHARE = 0.1  # of the training rows: what settings and epochs are chosen by
 CUT_SEED = 1
@@ -111,15 +111,7 @@ def dataset(split: PublishedSplit, data_dir: Path, work: Path, *, cut: bool) -> 
     """The dataset of the published files, or of a cut of the training file into training and validation."""
     name = f"{split.name}-{'cut' if cut else 'whole'}"
     logs = make(work / "logs" / name, lambda target: _write_log(split, data_dir, target, cut=cut))
-
-    def write(target: Path) -> None:
-        config = work / "datasets" / f"{name}.yaml"
-        config.write_text(yaml.safe_dump(dataset_config(split, cut=cut)), encoding="utf-8")
-        command = ["-m", "transforms.run", "--config", str(config), "--input-dir", str(logs), "--output", str(target)]
-        run(command, work / "datasets" / f"{name}.log")
-
-    (work / "datasets").mkdir(parents=True, exist_ok=True)
-    return make(work / "datasets" / name, write)
+    return kept_dataset(name, dataset_config(split, cut=cut), logs, work)
 
 
 def dataset_config(split: PublishedSplit, *, cut: bool) -> dict[str, Any]:

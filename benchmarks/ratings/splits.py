@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from benchmarks.training.processes import make, run
+from benchmarks.training.datasets import kept_dataset
+from benchmarks.training.processes import make
 
 FOLDS_SEED = 1
 VALIDATION_SHARE = 0.05  # of the training ratings, where epochs or settings are chosen
@@ -104,15 +104,7 @@ def write_parts(log: RatingLog, data_dir: Path, number: int, work: Path) -> Path
 def write_dataset(log: RatingLog, parts: Path, work: Path, *, has_validation: bool) -> Path:
     """A dataset of a split; without validation its ratings are for training too."""
     name = f"{parts.name}-{'cut' if has_validation else 'whole'}"
-
-    def write(target: Path) -> None:
-        config = work / "datasets" / f"{name}.yaml"
-        config.write_text(yaml.safe_dump(dataset_config(log, has_validation=has_validation)), encoding="utf-8")
-        command = ["-m", "transforms.run", "--config", str(config), "--input-dir", str(parts), "--output", str(target)]
-        run(command, work / "datasets" / f"{name}.log")
-
-    (work / "datasets").mkdir(parents=True, exist_ok=True)
-    return make(work / "datasets" / name, write)
+    return kept_dataset(name, dataset_config(log, has_validation=has_validation), parts, work)
 
 
 def dataset_config(log: RatingLog, *, has_validation: bool) -> dict[str, Any]:
