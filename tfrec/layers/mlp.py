@@ -1,4 +1,4 @@
-"""A multi-layer perceptron as rankers use it."""
+"""A multi-layer perceptron as rankers use it: a tower that ends in one number."""
 
 from __future__ import annotations
 
@@ -6,39 +6,16 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfrec.layers.dropout import dropout
+from tfrec.layers.relu_tower import ReluTower
 
 
-class MLP(tf.keras.layers.Layer):  # type: ignore[misc]
-    """Dense ReLU layers with dropout before and behind them, then one linear output.
-
-    Weights are float32. The hidden layers may compute in a shorter type while training; the output layer never does: a
-    logit of 8 bits could not rank.
-    """
+class MLP(ReluTower):
+    """Dense ReLU layers, then one linear output."""
 
     def __init__(
         self, inputs: int, units: Sequence[int], *, input_dropout: float = 0.0, dropout: float = 0.0, seed: int = 0
     ) -> None:
-        """Make the layers.
-
-        Args:
-            inputs: width of the input.
-            units: widths of the hidden layers.
-            input_dropout: of the input.
-            dropout: behind each hidden layer.
-            seed: of the kernels (Glorot uniform).
-
-        """
-        super().__init__(name="mlp")
-        self._rates = [input_dropout, *[dropout] * len(units)]
-        kernels, biases = [], []
-        for index, (rows, columns) in enumerate(zip([inputs, *units], [*units, 1], strict=True)):
-            limit = (6.0 / (rows + columns)) ** 0.5
-            initial = tf.random.stateless_uniform([rows, columns], [seed, index], -limit, limit)
-            kernels.append(tf.Variable(initial, name=f"mlp/kernel_{index}"))
-            biases.append(tf.Variable(tf.zeros([columns]), name=f"mlp/bias_{index}"))
-        self.kernels: list[tf.Variable] = kernels
-        self.biases: list[tf.Variable] = biases
+        super().__init__(inputs, units, 1, input_dropout=input_dropout, dropout=dropout, seed=seed, name="mlp")
 
     def call(
         self,
@@ -46,23 +23,5 @@ class MLP(tf.keras.layers.Layer):  # type: ignore[misc]
         seeds: Sequence[tf.Tensor] | None = None,
         compute_type: tf.DType = tf.float32,
     ) -> tf.Tensor:
-        """Float [batch, inputs] → float32 [batch].
-
-        Args:
-            values: the input.
-            seeds: of the dropouts, int32 [2] each, one more than there are hidden layers; None outside of training.
-            compute_type: of the hidden layers.
-
-        """
-        for index, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
-            values = dropout(values, self._rates[index], None if seeds is None else seeds[index])
-            is_output = index == len(self.kernels) - 1
-            values = _affine(values, kernel, bias, tf.float32 if is_output else compute_type)
-            if not is_output:
-                values = tf.nn.relu(values)
-        return tf.reshape(values, [-1])
-
-
-def _affine(values: tf.Tensor, kernel: tf.Variable, bias: tf.Variable, compute_type: tf.DType) -> tf.Tensor:
-    product = tf.matmul(tf.cast(values, compute_type), tf.cast(kernel, compute_type))
-    return tf.nn.bias_add(product, tf.cast(bias, compute_type))
+        """Float [batch, inputs] → float32 [batch]; arguments as those of the tower."""
+        return tf.reshape(super().call(values, seeds, compute_type), [-1])

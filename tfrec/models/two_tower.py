@@ -28,15 +28,13 @@ from tfrec.layers import (
     with_weights,
 )
 from tfrec.layers.tables import look_up, normal_rows, plan_rows
-from tfrec.losses import KnownPositives, sampled_softmax
 from tfrec.models.base import ModelConfig, RetrievalModel, TwoTowerEmbeddings
 from tfrec.models.inputs import ModelInputs
 from tfrec.models.learning import GradientModel, frozen_variable
 from tfrec.models.profiles.user_profiles import ProfileConfig, UserProfiles
-from tfrec.negatives import NegativesConfig, make_sampler
-from tfrec.negatives.hard import mean_softmax
-from tfrec.replicas import gathered
-from tfrec.schema import FIRST_OOV_ID, ITEM_INDEX, USER_INDEX, Schema, SequenceFeature
+from tfrec.models.towers.item_softmax import ItemSoftmax, by_user, some_unknown
+from tfrec.negatives import NegativesConfig
+from tfrec.schema import ITEM_INDEX, USER_INDEX, Schema, SequenceFeature
 
 DROPOUT_SALT, NEGATIVES_SALT = 1, 2
 
@@ -111,9 +109,8 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
             self._pooling = PositionWeightedPooling(feature.length, config.embedding_dim, config.history_half_life)
         self._user_side = self._features(self._user_features, seed + 2)
         self._item_side = self._features(self._item_features, seed + 3)
-        self._negatives = make_sampler(config.negatives, inputs.train.item_counts())
+        self._softmax = ItemSoftmax(inputs, config.negatives, mask_known_positives=config.mask_known_positives)
         self._catalogue = {name: tf.constant(values) for name, values in inputs.catalogue.features.items()}
-        self._positives = tf.RaggedTensor.from_row_splits(inputs.train.items, inputs.train.row_splits)
         self._item_vectors = frozen_variable(tf.zeros([inputs.num_items, config.embedding_dim]), "item_vectors")
 
     def _table(self, rows: int, stddev: float, seed: int, salt: int, name: str) -> tf.Variable:
@@ -149,40 +146,22 @@ class TwoTower(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         return vector
 
     def compute_loss(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
-        order = tf.argsort(inputs[USER_INDEX])  # rows of one user share a list of known positives
-        inputs = {name: tf.gather(values, order) for name, values in inputs.items()}
-        items, users = inputs[ITEM_INDEX], inputs[USER_INDEX]
-        known = KnownPositives.of_rows(items)
-        if self.config.mask_known_positives:
-            known = KnownPositives.of_users(users, self._positives)
+        inputs, user_id = by_user(inputs), self.inputs.schema.user_id
         if training and self.config.user_id_dropout:
-            inputs[self.inputs.schema.user_id] = self._some_unknown(inputs[self.inputs.schema.user_id])
-        queries = self.embed_users(inputs) / self.config.temperature
-        drawn = self._negatives.draw(
-            items,
-            gathered(items),
+            seed = self.draw_seed(DROPOUT_SALT)
+            inputs[user_id] = some_unknown(inputs[user_id], self.config.user_id_dropout, seed)
+        return self._softmax.loss(
+            self.embed_users(inputs) / self.config.temperature,
+            inputs[ITEM_INDEX],
+            inputs[USER_INDEX],
+            self._embed,
             self.draw_seed(NEGATIVES_SALT, per_replica=False),
-            lambda pool, offsets: mean_softmax(queries, self._embed(pool), offsets),
-        )
-        return sampled_softmax(
-            queries,
-            self._embed(items),
-            self._embed(drawn.items),
-            drawn.items,
-            drawn.log_weights,
-            known,
-            positive_offsets=drawn.positive_offsets,
-            num_items=self.inputs.num_items,
             compute_type=self.compute_type if training else tf.float32,
         )
 
     def _embed(self, items: tf.Tensor) -> tf.Tensor:
         """Vectors of items of the catalogue, by item index."""
         return self.embed_items({name: tf.gather(values, items) for name, values in self._catalogue.items()})
-
-    def _some_unknown(self, users: tf.Tensor) -> tf.Tensor:
-        drawn = tf.random.stateless_uniform(tf.shape(users), self.draw_seed(DROPOUT_SALT), alg="philox")
-        return tf.where(drawn < self.config.user_id_dropout, tf.constant(FIRST_OOV_ID, users.dtype), users)
 
     def id_tables(self) -> list[IdTable]:
         schema, num_ids = self.inputs.schema, self.inputs.num_ids

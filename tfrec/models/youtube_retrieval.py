@@ -37,18 +37,21 @@ from tfrec.layers import (
 )
 from tfrec.layers.relu_tower import ReluTower
 from tfrec.layers.tables import look_up, normal_rows, plan_rows
-from tfrec.losses import KnownPositives, sampled_softmax
 from tfrec.models.base import ModelConfig, RetrievalModel, TwoTowerEmbeddings
 from tfrec.models.inputs import ModelInputs
 from tfrec.models.learning import GradientModel, frozen_variable
 from tfrec.models.towers.example_age import AGE_WIDTH, ExampleAge
 from tfrec.models.towers.history_mean import HistoryMean
-from tfrec.negatives import NegativesConfig, make_sampler
-from tfrec.negatives.hard import mean_softmax
-from tfrec.replicas import gathered
-from tfrec.schema import EVENT_TIME_MS, FIRST_OOV_ID, ITEM_INDEX, USER_INDEX, Schema
+from tfrec.models.towers.item_softmax import ItemSoftmax, by_user, some_unknown
+from tfrec.negatives import NegativesConfig
+from tfrec.schema import EVENT_TIME_MS, ITEM_INDEX, USER_INDEX, Schema
 
-UNKNOWN_SALT, NEGATIVES_SALT, INPUT_SALT, DROPOUT_SALT = 1, 2, 3, 10  # dropout takes one for each hidden layer
+UNKNOWN_SALT, NEGATIVES_SALT, INPUT_SALT, DROPOUT_SALT = (
+    1,
+    2,
+    3,
+    10,
+)  # dropout takes one for the input, one for each layer
 
 
 class YoutubeRetrievalConfig(ModelConfig):
@@ -130,9 +133,8 @@ class YoutubeRetrieval(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         vectors = (self._history is not None) + config.use_user_id + len(self._features)
         width = vectors * dim + (AGE_WIDTH if self._age else 0)
         self._tower = ReluTower(width, config.hidden, dim, dropout=config.dropout, seed=seed + 2)
-        self._negatives = make_sampler(config.negatives, inputs.train.item_counts())
+        self._item_softmax = ItemSoftmax(inputs, config.negatives, mask_known_positives=config.mask_known_positives)
         self._item_ids = tf.constant(inputs.catalogue.features[schema.item_id])
-        self._positives = tf.RaggedTensor.from_row_splits(inputs.train.items, inputs.train.row_splits)
         self._item_vectors = frozen_variable(tf.zeros([inputs.num_items, dim + 1]), "item_vectors")
 
     def _table(self, rows: int, salt: int, name: str) -> tf.Variable:
@@ -168,7 +170,7 @@ class YoutubeRetrieval(RetrievalModel, GradientModel, TwoTowerEmbeddings):
             vectors.append(tf.reshape(of_features, [batch, len(self._features) * self.config.embedding_dim]))
         if self._age is not None:
             vectors.append(self._age(times_ms, batch))
-        seeds = [self.draw_seed(DROPOUT_SALT + layer) for layer in range(len(self.config.hidden))]
+        seeds = [self.draw_seed(DROPOUT_SALT + layer) for layer in range(len(self.config.hidden) + 1)]
         of_tower = self._tower(
             tf.concat(vectors, axis=1), seeds if training else None, self.compute_type if training else tf.float32
         )
@@ -184,33 +186,17 @@ class YoutubeRetrieval(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         return self.embed_items({self.inputs.schema.item_id: tf.gather(self._item_ids, items)})
 
     def compute_loss(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
-        order = tf.argsort(inputs[USER_INDEX])  # rows of one user share a list of known positives
-        inputs = {name: tf.gather(values, order) for name, values in inputs.items()}
-        items, users, user_id = inputs[ITEM_INDEX], inputs[USER_INDEX], self.inputs.schema.user_id
-        known = KnownPositives.of_rows(items)
-        if self.config.mask_known_positives:
-            known = KnownPositives.of_users(users, self._positives)
+        inputs, user_id = by_user(inputs), self.inputs.schema.user_id
         if training and self._users is not None and self.config.user_id_dropout:
-            drawn = tf.random.stateless_uniform(tf.shape(users), self.draw_seed(UNKNOWN_SALT), alg="philox")
-            unknown = tf.constant(FIRST_OOV_ID, inputs[user_id].dtype)
-            inputs[user_id] = tf.where(drawn < self.config.user_id_dropout, unknown, inputs[user_id])
-        queries = self._queries(inputs, inputs.get(EVENT_TIME_MS), training=training)
-        negatives = self._negatives.draw(
-            items,
-            gathered(items),
+            seed = self.draw_seed(UNKNOWN_SALT)
+            inputs[user_id] = some_unknown(inputs[user_id], self.config.user_id_dropout, seed)
+        return self._item_softmax.loss(
+            self._queries(inputs, inputs.get(EVENT_TIME_MS), training=training),
+            inputs[ITEM_INDEX],
+            inputs[USER_INDEX],
+            self._embed,
             self.draw_seed(NEGATIVES_SALT, per_replica=False),
-            lambda pool, offsets: mean_softmax(queries, self._embed(pool), offsets),
-        )
-        return sampled_softmax(
-            queries,
-            self._embed(items),
-            self._embed(negatives.items),
-            negatives.items,
-            negatives.log_weights,
-            known,
-            positive_offsets=negatives.positive_offsets,
-            sample_weight=self._weights(users),
-            num_items=self.inputs.num_items,
+            sample_weight=self._weights(inputs[USER_INDEX]),
             compute_type=self.compute_type if training else tf.float32,
         )
 
@@ -218,7 +204,7 @@ class YoutubeRetrieval(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         """Of the rows: those of a user add up to `examples_per_user` at most. float [batch]"""
         if self.config.examples_per_user is None:
             return None
-        events = tf.cast(tf.gather(self._positives.row_lengths(), users), tf.float32)
+        events = tf.cast(self._item_softmax.events_of(users), tf.float32)
         return tf.minimum(self.config.examples_per_user / tf.maximum(events, 1.0), 1.0)
 
     def refresh(self) -> None:
