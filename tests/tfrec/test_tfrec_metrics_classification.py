@@ -44,10 +44,17 @@ def test_log_loss_is_that_of_scikit_learn(rows):
 
 @pytest.mark.parametrize(
     ("label", "logit", "expected"),
-    [(1, 1000, 0), (0, -1000, 0), (0, 1000, 1000), (1, -1000, 1000), (1, 0, math.log(2))],
+    [
+        *((1, 1000, 0), (0, -1000, 0), (0, 1000, 1000), (1, -1000, 1000), (1, 0, math.log(2))),
+        *((1, math.inf, 0), (0, -math.inf, 0), (0, math.inf, math.inf), (1, -math.inf, math.inf)),
+    ],
 )
 def test_log_loss_is_exact_far_out(label, logit, expected):
     assert log_loss([label], [logit]) == expected
+
+
+def test_a_row_without_weight_costs_nothing_however_wrong_it_is():
+    assert log_loss([0, 1], [math.inf, 0.0], [0.0, 2.0]) == pytest.approx(math.log(2), rel=1e-12)
 
 
 def test_log_loss_of_no_rows_is_nan():

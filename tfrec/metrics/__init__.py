@@ -10,7 +10,7 @@ from tfrec.metrics.calibration import (
     prediction_bias_by_group,
     reliability_bins,
 )
-from tfrec.metrics.classification import auc, gauc, log_loss, normalised_entropy, pr_auc
+from tfrec.metrics.classification import auc, gauc, log_loss, log_losses, normalised_entropy, pr_auc
 from tfrec.metrics.event_streaming import ErrorAccumulator, EventAccumulator
 from tfrec.metrics.exposure import coverage, exposure_counts, gini
 from tfrec.metrics.facts import ItemFacts, ItemGroups, Profiles, multi_hot
@@ -61,6 +61,7 @@ __all__ = [
     "kendall",
     "kendall_by_group",
     "log_loss",
+    "log_losses",
     "mae_by_group",
     "mean_absolute_error",
     "multi_hot",

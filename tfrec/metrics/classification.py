@@ -72,7 +72,7 @@ def pr_auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = Non
 
 
 def log_loss(labels: ArrayLike, logits: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Mean negative log likelihood in nats, from logits z: softplus(z) − y·z. Exact for any z, nothing is clipped.
+    """Mean negative log likelihood in nats, from logits.
 
     Args:
         labels: 0 or 1 (or a probability). [rows]
@@ -80,11 +80,25 @@ def log_loss(labels: ArrayLike, logits: ArrayLike, weights: ArrayLike | None = N
         weights: of the rows. [rows]
 
     """
-    labels, logits = np.asarray(labels, dtype=np.float64), np.asarray(logits, dtype=np.float64)
-    weight = weights_of(len(labels), weights)
+    losses = log_losses(labels, logits)
+    weight = weights_of(len(losses), weights)
     if not weight.sum() > 0:
         return float("nan")
-    return float(weight @ (np.logaddexp(0.0, logits) - labels * logits) / weight.sum())
+    return float(_times(weight, losses).sum() / weight.sum())
+
+
+def log_losses(labels: ArrayLike, logits: ArrayLike) -> Floats:
+    """Negative log likelihood of each row: y·softplus(−z) + (1 − y)·softplus(z).
+
+    Exact for any z, nothing is clipped: an infinite logit costs nothing where it is right, infinity where it is wrong.
+    """
+    labels, logits = np.asarray(labels, dtype=np.float64), np.asarray(logits, dtype=np.float64)
+    return _times(labels, np.logaddexp(0.0, -logits)) + _times(1.0 - labels, np.logaddexp(0.0, logits))
+
+
+def _times(shares: Floats, losses: Floats) -> Floats:
+    """The product, where 0 · ∞ is 0."""
+    return np.multiply(shares, losses, out=np.zeros_like(losses), where=shares != 0)
 
 
 def normalised_entropy(labels: ArrayLike, logits: ArrayLike, weights: ArrayLike | None = None) -> float:

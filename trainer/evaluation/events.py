@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfrec.certainty import bootstrap_mean
 from tfrec.dataset.records import Arrays
-from tfrec.metrics import auc
+from tfrec.metrics import auc, log_losses
 from tfrec.models.base import RankingModel, TaskLabels
 from tfrec.schema import EVENT_TIME_MS, ITEM_INDEX, LABEL, PROPENSITY, REQUEST_ID, USER_INDEX, WEIGHT
 from trainer.data import JobData
@@ -144,7 +144,7 @@ def event_metrics(
     if not predicts_labels:
         return found
     found |= worst_biases(labels, probabilities(predicted), event_slices(data, records), weights)
-    losses = np.logaddexp(0.0, predicted.astype(np.float64)) - labels * predicted.astype(np.float64)
+    losses = log_losses(labels, predicted)
     return found | (_intervals(users, losses[:, None], weights, ("log_loss",)) if has_intervals else {})
 
 
