@@ -118,6 +118,12 @@ class MultiTask(VectorFieldRanking):
             for at in range(len(self._tasks))
         ]
 
+    @classmethod
+    def activations(cls, config: MultiTaskConfig, schema: Schema) -> int:
+        tasks, experts = len(config.chosen_tasks(schema)), config.experts if config.sharing == "mmoe" else 1
+        of_tasks = tasks * (experts + config.expert_units[-1] + sum(config.tower_units))
+        return super().activations(config, schema) + experts * sum(config.expert_units) + of_tasks
+
     @property
     def learns_probabilities(self) -> bool:  # type: ignore[override]
         """The score is a sum; what it adds up is in `task_predictions`."""

@@ -82,6 +82,11 @@ class TestMultiTask(RankingContract):
             self.answer(model, tensors), 2 * expected["label"] + 0.01 * expected["seconds"], rtol=1e-5
         )
 
+    def test_what_a_row_takes_is_counted_by_experts_gates_mixtures_and_towers(self, trained):
+        model, data, config = trained
+        by_hand = 3 * (24 + 16) + 3 * (3 + 16 + 8)  # experts' layers; of each task its gate, its mixture, its tower
+        assert model.activations(config.model, data.schema) == by_hand
+
     @pytest.mark.parametrize("kept", [None, 0.25])
     def test_the_loss_adds_up_the_means_over_the_events_that_say_something(self, trained, kept):
         """Of those alone, and each as often as it stands for events of the log that were left out."""
