@@ -21,6 +21,8 @@ from tfrec.dataset.directory import DatasetDirectory
 from tfrec.dataset.records import read_part
 from tfrec.errors import DataError
 from tfrec.metrics.lists import NO_ITEM
+from tfrec.models.base import RankingModel
+from tfrec.models.registry import model_class
 from tfrec.schema import ITEM_INDEX, LABEL, USER_INDEX
 from trainer.evaluation.predictions import read_lists
 
@@ -45,7 +47,7 @@ def run_ours(cell: Cell, arena: Arena, place: Path) -> dict[str, Any]:
     ran = run(command, place / "log.txt")
     said = {"fit_seconds": ran.said["cost/train_seconds"]}
     if cell.entrant.task == "ranking":
-        metrics = _judge_clicks({name: _our_clicks(cell.data, job, name) for name in HELD_OUT}, place)
+        metrics = _judge_clicks({name: _our_clicks(cell, job, name) for name in HELD_OUT}, place)
         own = {"auc": ran.said["validation/auc"]}
     else:
         splits = read_splits(arena.exchange(cell.data))
@@ -115,9 +117,13 @@ def _judge_clicks(found: dict[str, Clicks], place: Path) -> dict[str, dict[str, 
     return {name: clicks.metrics() for name, clicks in found.items()}
 
 
-def _our_clicks(data: DataSet, job: Path, split: str) -> Clicks:
+def _our_clicks(cell: Cell, job: Path, split: str) -> Clicks:
     table = pq.read_table(job / "predictions" / f"{split}.parquet")
-    return clicks_of(data, {name: table[name].to_numpy() for name in RECORD}, table["prediction"].to_numpy())
+    predicted = table["prediction"].to_numpy()
+    found = model_class(cell.entrant.name)
+    if issubclass(found, RankingModel) and found.has_task_loss:  # the sum of what it predicts of each task: of one here
+        predicted = logits_of(predicted)
+    return clicks_of(cell.data, {name: table[name].to_numpy() for name in RECORD}, predicted)
 
 
 def _peer_clicks(arena: Arena, cell: Cell, output: Path, split: str) -> Clicks:
