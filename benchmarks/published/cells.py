@@ -12,7 +12,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import yaml
@@ -29,7 +29,8 @@ from trainer.report.results import JobResults
 Settings = dict[str, Any]
 EPOCHS = "train.epochs"
 MODEL, STARTS_FROM = "model", "starts_from"  # settings that are not keys of the config
-RECENCY = "half_life"  # keys that are not searched: the rows of these files are not in the order of time
+RECENCY = "half_life"  # not searched: the rows of these files are not in the order of time, so items weigh alike
+FLAT = 1000.0  # where a number is needed: beyond all histories
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,28 @@ def searched(model: str, split: PublishedSplit, trials: int, minutes: int, place
     command = ["-m", "trainer.tune", "--dataset", str(cut), "--model", model, "--study-dir", str(study),
                "--trials", str(trials), "--timeout-minutes", str(minutes), "--json",
                "--set", "evaluation.baselines=[]"]  # fmt: skip
+    alike = _items_alike(model_class(model))
     for key, values in model_class(model).search_space.items():
-        if not key.endswith(RECENCY):
-            command += ["--space", f"{key}={values}"]
+        command += [] if key in alike else ["--space", f"{key}={values}"]
+    for key, value in alike.items():
+        command += ["--set", f"{key}={'null' if value is None else value}"]
     run(command, study / "log.txt")
     best = yaml.safe_load((study / "best.yaml").read_text(encoding="utf-8")) or {}
     found = {f"{section}.{key}": value for section, keys in best.items() for key, value in keys.items()
-             if section in ("model", "train")}  # fmt: skip
+             if section in ("model", "train")} | alike  # fmt: skip
     if issubclass(model_class(model), GradientModel):
         metrics = JobDirectory(study / "trials" / _best_trial(study / "trials.csv")).read_metrics()
         found[EPOCHS] = int(metrics["train/best_epoch"])
+    return found
+
+
+def _items_alike(model: type[Recommender]) -> Settings:
+    """What makes the model weigh all items of a history alike."""
+    found: Settings = {}
+    for key in model.search_space:
+        if key.endswith(RECENCY):
+            kinds = get_args(model.Config.model_fields[key.removeprefix("model.")].annotation)
+            found[key] = None if type(None) in kinds else FLAT
     return found
 
 
