@@ -29,6 +29,7 @@ TRAIN_NON_DEFAULT = {
     "batch_size": 33,
     "optimizer": "sgd",
     "learning_rate": 0.25,
+    "beta_2": 0.75,
     "wide_optimizer": {"name": "adagrad", "learning_rate": 0.125, "l1": 0.5, "l2": 0.75},
     "schedule": {"kind": "cosine", "warmup_steps": 3, "decay_steps": 50, "end": 0.5},
     "clip_norm": 2.5,

@@ -53,6 +53,7 @@ class TrainConfig(Config):
         "adam", description="adam updates only the rows of the batch; dense_adam every row of every table in every step"
     )
     learning_rate: float = Field(0.001, gt=0)
+    beta_2: float = Field(0.999, gt=0, lt=1, description="of adam and dense_adam: how slowly squared gradients fade")
     wide_optimizer: WideOptimizer | None = Field(None, description="of the linear part; as the rest by default")
     schedule: Schedule = Schedule()
     clip_norm: float | None = Field(None, gt=0, description="largest joint norm of the gradients of a step")

@@ -12,11 +12,12 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfrec.dataset.records import Tensors
+from tfrec.dataset.window_batches import Windows
 from tfrec.layers.id_tables import IdTable
 from tfrec.models.inputs import ModelInputs
 from tfrec.schema import Schema
 
-TrainingRows = Literal["events", "groups", "users", "items"]
+TrainingRows = Literal["events", "groups", "users", "items", "windows"]
 
 
 class FittedModel(abc.ABC):
@@ -60,7 +61,8 @@ class GradientModel(tfrs.Model):  # type: ignore[misc]
     # What a row of a batch is. "users" or "items": batches hold `USER_INDEX` or `ITEM_INDEX` alone, each user (item)
     # with training events once an epoch, and the model looks the rest up in `inputs.train`. "groups": batches hold rows
     # of events with `GROUP` beside their columns, and all rows of each of their groups: the requests (users) that
-    # `config.loss_within` names. A property may stand in its place that reads `self.config` alone.
+    # `config.loss_within` names. "windows": batches of `WindowBatches`, with the windows that `windows` asks for. A
+    # property may stand in its place that reads `self.config` alone.
     training_rows: TrainingRows = "events"
 
     @property
@@ -96,6 +98,11 @@ class GradientModel(tfrs.Model):  # type: ignore[misc]
     def activations(cls, config: Any, schema: Schema) -> int:
         """Numbers that a row of a batch takes on its way through the model, about, beside the vectors it looks up."""
         return sum(getattr(config, "hidden_units", ()))
+
+    @classmethod
+    def windows(cls, config: Any, schema: Schema) -> Windows:
+        """Of a model that learns from windows: how long they are, and whether it reads what comes next."""
+        raise NotImplementedError
 
     def id_tables(self) -> list[IdTable]:
         """Every variable whose rows belong to features; a later model takes them over by token, others whole."""

@@ -32,6 +32,7 @@ _MODELS = {
     "neumf": "tfrec.models.neumf:NeuMF",
     "popularity": "tfrec.models.popularity:Popularity",
     "rbm": "tfrec.models.rbm:RBM",
+    "transformer": "tfrec.models.transformer:Transformer",
     "two_tower": "tfrec.models.two_tower:TwoTower",
     "user2vec": "tfrec.models.user2vec:User2Vec",
     "user_knn": "tfrec.models.user_knn:UserKNN",

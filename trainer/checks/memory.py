@@ -30,7 +30,13 @@ ACTIVATION_COPIES = 3
 SHARE_OF_MEMORY = 0.4
 # ... counting what a value takes at the peak of reading: chunks, their concatenation, and what TensorFlow keeps.
 PEAK_BYTES = 20
-ROWS_OF: dict[TrainingRows, str] = {"events": "train", "groups": "train", "users": "users", "items": "items"}
+ROWS_OF: dict[TrainingRows, str] = {
+    "events": "train",
+    "groups": "train",
+    "windows": "train",
+    "users": "users",
+    "items": "items",
+}
 EVENT_COLUMNS = 5  # user_index, item_index, event_position, event_time_ms and the label
 
 
@@ -95,13 +101,14 @@ def memory_need(config: JobConfig, dataset: DatasetDirectory) -> Need:
         floats = _values_per_row(config, dataset) * max((shape.dim for shape in shapes), default=0)
         if issubclass(found, RetrievalModel):
             floats += min(batch, num_items)  # logits against the items of the batch
+    elif rows == "windows":  # a row is an event of a window, whose logits are made and dropped in chunks
+        floats = 0
     else:  # a row is a vector over all items, or users; so is what the model makes of it
         floats = 2 * (num_items if rows == "users" else dataset.rows("users"))
     if issubclass(found, GradientModel):
         floats += found.activations(config.model, dataset.schema)
-    kept = (
-        ("validation", "test") if rows != "groups" and will_stream(config, dataset) else ("train", "validation", "test")
-    )
+    is_streamed = rows not in ("groups", "windows") and will_stream(config, dataset)
+    kept = ("validation", "test") if is_streamed else ("train", "validation", "test")
     return Need(
         tables=tuple(_table_need(shape, config.train, issubclass(found, GradientModel)) for shape in shapes),
         activation_bytes=4 * ACTIVATION_COPIES * batch * floats if issubclass(found, GradientModel) else 0,

@@ -26,7 +26,8 @@ def make_optimizer(config: TrainConfig, model: GradientModel, total_steps: int) 
         rule = _rule(wide.name, wide.l1, wide.l2)
         rate = learning_rate(config.schedule, wide.learning_rate, total_steps)
         groups.append(Group(rule, rate, names.__contains__))
-    groups.append(Group(_rule(config.optimizer), learning_rate(config.schedule, config.learning_rate, total_steps)))
+    rule = _rule(config.optimizer, beta_2=config.beta_2)
+    groups.append(Group(rule, learning_rate(config.schedule, config.learning_rate, total_steps)))
     optimizer = RowOptimizer(groups, clip_norm=config.clip_norm, average_decay=config.average_decay)
     optimizer.build(model.trainable_variables)
     return optimizer
@@ -43,10 +44,10 @@ def _name(variable: tf.Variable) -> str:
     return str(variable.name).partition(":")[0]
 
 
-def _rule(name: str, l1: float = 0.0, l2: float = 0.0) -> Rule:
+def _rule(name: str, l1: float = 0.0, l2: float = 0.0, beta_2: float = 0.999) -> Rule:
     rules: dict[str, Rule] = {
-        "adam": Adam(),
-        "dense_adam": Adam(dense=True),
+        "adam": Adam(beta_2=beta_2),
+        "dense_adam": Adam(beta_2=beta_2, dense=True),
         "adagrad": Adagrad(),
         "ftrl": Ftrl(l1, l2),
         "sgd": SGD(),

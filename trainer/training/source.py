@@ -16,7 +16,7 @@ from trainer.checks.values import CHECKED_ROWS, require_values
 from trainer.cluster.placement import Placement
 from trainer.config import JobConfig
 from trainer.data import JobData
-from trainer.training.whole_rows import require_whole_rows, training_rows, whole_groups, whole_rows
+from trainer.training.whole_rows import require_whole_rows, training_rows, whole_groups, whole_rows, whole_windows
 
 Stream = TypeVar("Stream", bound=StreamBatches)
 
@@ -65,6 +65,8 @@ def open_source(data: JobData, columns: Collection[str], config: JobConfig, plac
         require_whole_rows(config, placement)
         if rows == "groups":
             return whole_groups(data, wanted, config, placement.shard)
+        if rows == "windows":
+            return whole_windows(data, wanted, config, placement.shard)
         return whole_rows(data.model_inputs.train, rows, size, seed, placement.shard)
     if placement.name == "parameter-server":
         return _checked(WorkerBatches(data, size, seed, wanted), data)

@@ -1,0 +1,204 @@
+"""The transformer against plain loops, packed against one by one, no look ahead, the served history; the contract."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.contracts import PersonalContract
+from tests.tfrec.models.sequence_windows import PACKED, encoded, next_item_share, windows
+from tests.tfrec.models.taken_items import inputs_of, request
+from tfrec.errors import ConfigError
+from tfrec.models.transformer import Transformer, TransformerConfig
+
+NON_DEFAULT = {
+    "embedding_dim": 12,
+    "length": 7,
+    "embedding_stddev": 0.25,
+    "loss": {"kind": "gbce", "num_negatives": 33, "alpha": 0.25, "calibration": 0.5},
+    "encoder": {"kind": "attention", "layers": 3, "heads": 4, "expansion": 1.5, "dropout": 0.25},
+}
+SMALL = ("model.embedding_dim=32", "train.batch_size=600", "train.epochs=12", "train.learning_rate=0.01")
+
+
+class TestTransformer(PersonalContract):
+    model = "transformer"
+    overrides = (*SMALL, "train.schedule.warmup_steps=20")
+    non_default = NON_DEFAULT
+    signatures = PersonalContract.signatures | {"user_embedding", "item_embedding"}
+    favourite_genre_share, favourite_genre_gain = 0.5, 3.5
+
+    def test_the_stated_table_shapes_are_those_of_the_tables(self, trained):
+        model, data, config = trained
+        shapes = model.table_shapes(config.model, data.schema, data.model_inputs.num_ids, data.catalogue.size)
+        stated = {shape.name: (shape.rows, shape.dim) for shape in shapes}
+        tables = {"items": model._items.table, "item_bias": model._items.bias, "item_vectors": model._vectors}
+        assert stated == {name: tuple(table.shape) for name, table in tables.items()}
+
+    def test_one_more_item_in_the_history_of_the_request_changes_the_answer_at_once(self, exported, log):
+        """The served model knows the history that the request brings: nothing is trained in between."""
+        items = list(log.items)[:6]
+        before = self.recommend(exported, {"user_id": tf.constant(["nobody"]), "history": tf.constant([items[:3]])})
+        after = self.recommend(exported, {"user_id": tf.constant(["nobody"]), "history": tf.constant([items[:4]])})
+        again = self.recommend(exported, {"user_id": tf.constant(["someone"]), "history": tf.constant([items[:3]])})
+        assert (before["ids"] != after["ids"]).any()
+        assert items[3].encode() not in after["ids"]
+        np.testing.assert_array_equal(before["ids"], again["ids"])  # without a known user the session is all
+
+
+TAKEN = [[0, 1, 2, 1, 4], [3, 1], [5], [2, 0, 5, 3]]
+
+
+def model_of(cls=Transformer, config=TransformerConfig, history=6, **choices):
+    """A model without dropout whose every weight is drawn anew, so that none is 0."""
+    encoder = {"dropout": 0.0, **choices.pop("encoder", {})}
+    model = cls(config(**{"embedding_dim": 8, "encoder": encoder, **choices}), inputs_of(TAKEN, 7, history))
+    random = np.random.default_rng(5)
+    for variable in model.trainable_variables:
+        variable.assign(random.normal(0, 0.4, variable.shape))
+    model.refresh()
+    return model
+
+
+def normed(x, gains):
+    return gains * x / math.sqrt((x**2).mean() + 1e-6)
+
+
+def outputs_by_hand(model, items):
+    """One vector per step, a step at a time."""
+    encoder, dim = model._encoder, model.config.embedding_dim
+    table = model._items.table.numpy().astype(float)
+    steps = [table[2 + item] * math.sqrt(dim) + encoder.positions.numpy()[t] for t, item in enumerate(items)]
+    heads = model.config.encoder.heads
+    width = dim // heads
+    for layer in encoder.layers_of:
+        weights = [variable.numpy().astype(float) for variable in layer]
+        norm_attention, queries, keys_values, output, norm_wide, wide, wide_bias, narrow, narrow_bias = weights
+        inner = [normed(x, norm_attention) for x in steps]
+        attended = []
+        for t in range(len(steps)):
+            joined = []
+            for head in range(heads):
+                part = slice(head * width, (head + 1) * width)
+                query = (inner[t] @ queries)[part]
+                keys = [(x @ keys_values[:, :dim])[part] for x in inner[: t + 1]]
+                values = [(x @ keys_values[:, dim:])[part] for x in inner[: t + 1]]
+                logits = [float(query @ key) / math.sqrt(width) for key in keys]
+                total = sum(math.exp(logit) for logit in logits)
+                joined += list(sum(math.exp(logit) / total * v for logit, v in zip(logits, values, strict=True)))
+            attended.append(np.array(joined) @ output)
+        steps = [x + a for x, a in zip(steps, attended, strict=True)]
+        steps = [x + np.maximum(normed(x, norm_wide) @ wide + wide_bias, 0) @ narrow + narrow_bias for x in steps]
+    return [normed(x, encoder.norm_output.numpy()) for x in steps]
+
+
+def logits_by_hand(model, output):
+    table, bias = model._items.table.numpy().astype(float), model._items.bias.numpy()[:, 0]
+    return [float(output @ table[2 + item]) + bias[2 + item] for item in range(7)]
+
+
+@pytest.mark.parametrize(("layers", "heads"), [(1, 1), (2, 2)])
+def test_scores_are_those_of_plain_loops_over_the_history(layers, heads):
+    model = model_of(encoder={"layers": layers, "heads": heads})
+    histories = [[0, 1, 2], [3], [5, 4, 3, 2, 1, 0]]
+    found = model.scores(request([0, 1, None], histories)).numpy()
+    for row, items in enumerate(histories):
+        expected = logits_by_hand(model, outputs_by_hand(model, items)[-1])
+        np.testing.assert_allclose(found[row, :6], expected[:6], rtol=1e-4, atol=1e-4)
+        assert found[row, 6] < found[row, :6].min()  # nobody took it
+
+
+def test_of_a_longer_history_the_latest_events_are_read():
+    model = model_of(length=3)
+    found = model.scores(request([0, 0], [[5, 4, 0, 1, 2], [0, 1, 2]])).numpy()
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_of_whom_nothing_is_known_gets_the_popular_items():
+    model = model_of()
+    scores = model.scores(request([None], [[]])).numpy()[0]
+    counts = np.bincount([item for row in TAKEN for item in row], minlength=7)
+    assert sorted(range(7), key=lambda i: (-counts[i], i)) == sorted(range(7), key=lambda i: (-scores[i], i))
+
+
+def test_unknown_items_of_a_history_are_steps_of_their_own():
+    model = model_of()
+    features = {"user_id": tf.constant([1, 1]), "history": tf.constant([[2, 1, 3], [2, 3, 0]])}
+    one, other = model.scores(features).numpy()
+    assert np.isfinite(one).all()
+    assert not np.allclose(one, other)
+
+
+def test_the_loss_is_the_cross_entropy_of_every_next_item_one_sequence_at_a_time():
+    model = model_of()
+    losses = []
+    for sequence in (s for row in PACKED for s in row):
+        for output, following in zip(outputs_by_hand(model, sequence[:-1]), sequence[1:], strict=True):
+            logits = logits_by_hand(model, output)
+            losses.append(math.log(sum(math.exp(logit) for logit in logits)) - logits[following])
+    assert float(model.compute_loss(windows(*PACKED))) == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_what_stands_beside_a_sequence_in_its_row_changes_nothing():
+    model = model_of()
+    packed = encoded(model, windows(*PACKED))
+    for row, sequences in enumerate(PACKED):
+        column = 0
+        for sequence in sequences:
+            alone = encoded(model, windows([sequence]))[0]
+            np.testing.assert_allclose(packed[row, column : column + len(alone)], alone, rtol=1e-4, atol=1e-5)
+            column += len(alone)
+
+
+def test_a_later_item_never_changes_an_earlier_output():
+    model = model_of()
+    one, other = encoded(model, windows([[0, 1, 2, 3, 4]])), encoded(model, windows([[0, 1, 5, 3, 4]]))
+    np.testing.assert_array_equal(one[0, :2], other[0, :2])
+    assert not np.allclose(one[0, 2:], other[0, 2:])
+
+
+LOSSES = [
+    {"kind": "softmax"},
+    {"kind": "sampled_softmax", "num_negatives": 40},
+    {"kind": "gbce", "num_negatives": 40, "alpha": 0.5},
+    {"kind": "bpr_max", "num_negatives": 40, "penalty": 0.01},
+    {"kind": "top1_max", "num_negatives": 40},
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["kind"])
+def test_every_loss_learns_what_comes_next(loss):
+    assert next_item_share(Transformer, TransformerConfig, loss=loss, encoder={"layers": 1, "dropout": 0.1}) == 1
+
+
+def test_the_draws_of_a_step_follow_from_seed_and_step():
+    batch = windows(*PACKED)
+
+    def loss(seed, step):
+        config = TransformerConfig(embedding_dim=8, encoder={"dropout": 0.5})
+        model = Transformer(config, inputs_of(TAKEN, 7, 6), seed=1)
+        model.seed = seed
+        model.compile(optimizer=tf.keras.optimizers.SGD())
+        model.optimizer.iterations.assign(step)
+        return float(model.compute_loss(batch, training=True))
+
+    assert loss(1, 5) == loss(1, 5)
+    assert len({loss(1, 5), loss(1, 6), loss(2, 5)}) == 3
+
+
+def test_one_key_swaps_the_encoder_and_one_alone_can_be_set():
+    assert TransformerConfig(encoder={"layers": 3}).encoder.kind == "attention"
+    assert TransformerConfig(encoder={"kind": "gru"}).encoder.kind == "gru"
+
+
+@pytest.mark.parametrize(
+    ("choices", "history", "message"),
+    [
+        ({"encoder": {"heads": 3}}, 6, r"^model.encoder.heads=3: must divide model.embedding_dim=8[^\n]*$"),
+        ({}, None, r"^model: reads the user's history, and the dataset has none;[^\n]*$"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(choices, history, message):
+    with pytest.raises(ConfigError, match=message):
+        model_of(history=history, **choices)

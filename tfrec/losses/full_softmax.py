@@ -1,0 +1,84 @@
+r"""Softmax cross-entropy of each row over a whole catalogue with biases, in chunks, with its gradient written out.
+
+.. math:: L = \sum_b w_b \Bigl(\log \sum_j e^{q_b \cdot c_j + a_j} - q_b \cdot c_{y_b} - a_{y_b}\Bigr)
+
+Where every step of a sequence predicts the next, the logits of a batch (steps × items) are far larger than all else.
+Here some rows at a time are scored and at once made into their part of the gradients: one kernel gives both the loss
+and the probabilities less the target, and the logits are never kept. Nothing is excluded, unlike in
+`chunked_softmax`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+CHUNK_ROWS = 1024
+CHUNK_LOGITS = 1 << 22  # 16 MB
+
+
+def full_softmax(
+    queries: tf.Tensor,
+    items: tf.Tensor,
+    biases: tf.Tensor,
+    targets: tf.Tensor,
+    row_weights: tf.Tensor,
+    compute_type: tf.DType = tf.float32,
+) -> tf.Tensor:
+    """Return the sum over rows of the weighted loss; a scalar. There are no second gradients.
+
+    Args:
+        queries: float32 [rows, dim].
+        items: vectors of the catalogue. float32 [num_items, dim]
+        biases: of the items. float32 [num_items]
+        targets: places of the true items; any of them where the weight is 0. int [rows]
+        row_weights: float32 [rows].
+        compute_type: of the three matrix products.
+
+    """
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def loss(
+        q: tf.Tensor, c: tf.Tensor, a: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
+        total, *gradients = _all_chunks(q, c, a, targets, row_weights, compute_type)
+        return total, lambda upstream: tuple(upstream * gradient for gradient in gradients)
+
+    return loss(queries, items, biases)
+
+
+def _all_chunks(
+    queries: tf.Tensor,
+    items: tf.Tensor,
+    biases: tf.Tensor,
+    targets: tf.Tensor,
+    row_weights: tf.Tensor,
+    compute_type: tf.DType,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """(loss, gradients by queries, items and biases)."""
+    count, num_items = tf.shape(queries)[0], tf.shape(items)[0]
+    rows = tf.clip_by_value(CHUNK_LOGITS // num_items, 1, CHUNK_ROWS)
+    narrow = tf.cast(items, compute_type)
+    # Weights of 1 / batch would vanish in float16: what they are multiplied with is multiplied as far larger numbers.
+    unit = tf.maximum(tf.reduce_max(row_weights), 1e-30)
+
+    def chunk(
+        begin: tf.Tensor, total: tf.Tensor, parts: tf.TensorArray, by_item: tf.Tensor, by_bias: tf.Tensor
+    ) -> tuple[tf.Tensor | tf.TensorArray, ...]:
+        end = tf.minimum(begin + rows, count)
+        query, weight = tf.cast(queries[begin:end], compute_type), row_weights[begin:end]
+        logits = tf.cast(tf.matmul(query, narrow, transpose_b=True), tf.float32) + biases
+        losses, errors = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=targets[begin:end])
+        scaled = errors * (weight / unit)[:, None]
+        errors = tf.cast(scaled, compute_type)
+        parts = parts.write(begin // rows, tf.cast(tf.matmul(errors, narrow), tf.float32))
+        by_item += tf.cast(tf.matmul(errors, query, transpose_a=True), tf.float32)
+        return end, total + tf.tensordot(losses, weight, 1), parts, by_item, by_bias + tf.reduce_sum(scaled, axis=0)
+
+    parts = tf.TensorArray(tf.float32, -(-count // rows), infer_shape=False, element_shape=[None, items.shape[1]])
+    start = (tf.zeros([], tf.int32), tf.zeros([]), parts, tf.zeros_like(items), tf.zeros_like(biases))
+    _, total, parts, by_item, by_bias = tf.while_loop(
+        lambda begin, *_: begin < count, chunk, start, parallel_iterations=1
+    )
+    return total, unit * parts.concat(), unit * by_item, unit * by_bias

@@ -1,0 +1,162 @@
+r"""Self-attention over a sequence (SASRec, Kang & McAuley 2018; bidirectional BERT4Rec, Sun et al. 2019).
+
+.. math:: x \leftarrow x + A(\mathrm{norm}(x)), \qquad x \leftarrow x + W_2\, \mathrm{ReLU}(W_1\, \mathrm{norm}(x))
+
+with the normalisation (`rms_norm`) before each part and once more behind the last, and learnt vectors of the places
+added first, counted from the start of a segment.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import ClassVar, Literal, NamedTuple
+
+import tensorflow as tf
+from pydantic import Field
+
+from tfrec.errors import ConfigError
+from tfrec.layers.block_attention import block_attention, block_mask
+from tfrec.layers.byte_dropout import kept_shares
+from tfrec.layers.rms_norm import rms_norm
+from tfrec.layers.tables import look_up
+from tfrec.models.sequences.encoder import EncoderConfig, Mode, SequenceEncoder, Steps
+
+POSITION_STDDEV = 0.02
+
+
+class AttentionConfig(EncoderConfig):
+    """Layers of self-attention."""
+
+    kind: Literal["attention"] = "attention"
+    layers: int = Field(2, ge=1)
+    heads: int = Field(2, ge=1, description="of each layer; they divide model.embedding_dim")
+    expansion: float = Field(4.0, gt=0, description="width of the feed-forward part over that of the steps")
+    dropout: float = Field(0.2, ge=0, lt=1, description="of the steps' vectors and of what each part adds to them")
+
+    def activations(self, dim: int, length: int) -> int:
+        return self.layers * (round((6 + self.expansion) * dim) + self.heads * length)
+
+
+class _Layer(NamedTuple):
+    """Variables of one layer."""
+
+    norm_attention: tf.Variable
+    queries: tf.Variable  # [dim, dim]
+    keys_values: tf.Variable  # [dim, 2 · dim]
+    output: tf.Variable
+    norm_feed_forward: tf.Variable
+    wide: tf.Variable
+    wide_bias: tf.Variable
+    narrow: tf.Variable
+    narrow_bias: tf.Variable
+
+
+class AttentionEncoder(SequenceEncoder):
+    """Stacked self-attention and feed-forward parts."""
+
+    can_look_ahead: ClassVar[bool] = True
+
+    def __init__(self, config: AttentionConfig, dim: int, length: int, seed: int, *, is_causal: bool) -> None:
+        """Make the layers.
+
+        Args:
+            config: of the encoder.
+            dim: of the steps.
+            length: of the longest segment.
+            seed: of the initial weights.
+            is_causal: a step sees none after it.
+
+        Raises:
+            ConfigError: the heads do not divide the dimension.
+
+        """
+        super().__init__(name="attention_encoder")
+        if dim % config.heads:
+            raise ConfigError(f"model.encoder.heads={config.heads}: must divide model.embedding_dim={dim}")
+        self._config, self._is_causal = config, is_causal
+        self._heads, self._dim = config.heads, dim
+        width = max(1, round(config.expansion * dim))
+        salts = itertools.count(1)
+
+        def matrix(rows: int, columns: int, name: str) -> tf.Variable:
+            drawn = tf.random.stateless_normal([rows, columns], [seed, next(salts)], stddev=(2.0 / (rows + dim)) ** 0.5)
+            return tf.Variable(drawn, name=name)
+
+        positions = tf.random.stateless_normal([length, dim], [seed, 0], stddev=POSITION_STDDEV)
+        self.positions = tf.Variable(positions, name="positions")
+        self.layers_of = [
+            _Layer(
+                tf.Variable(tf.ones([dim]), name=f"norm_attention_{number}"),
+                matrix(dim, dim, f"queries_{number}"),
+                matrix(dim, 2 * dim, f"keys_values_{number}"),
+                matrix(dim, dim, f"attention_output_{number}"),
+                tf.Variable(tf.ones([dim]), name=f"norm_feed_forward_{number}"),
+                matrix(dim, width, f"wide_{number}"),
+                tf.Variable(tf.zeros([width]), name=f"wide_bias_{number}"),
+                matrix(width, dim, f"narrow_{number}"),
+                tf.Variable(tf.zeros([dim]), name=f"narrow_bias_{number}"),
+            )
+            for number in range(config.layers)
+        ]
+        self.norm_output = tf.Variable(tf.ones([dim]), name="norm_output")
+
+    def encode(self, steps: Steps, mode: Mode) -> tf.Tensor:
+        rows, length = tf.unstack(tf.shape(steps.segments))
+        masks: list[tf.Tensor | None] = [None] * (1 + 2 * self._config.layers)
+        if mode.seed is not None and self._config.dropout:
+            shape = tf.stack([rows * length, self._dim])
+            masks = list(kept_shares(len(masks), shape, self._config.dropout, mode.seed))
+        mask = block_mask(steps.segments, is_causal=self._is_causal)
+        values = _dropped(self._placed(steps), masks[0])
+        for number, layer in enumerate(self.layers_of):
+            normed = tf.cast(rms_norm(values, layer.norm_attention), mode.compute_type)
+            queries = self._by_head(_times(normed, layer.queries), length, 1)[0]
+            keys, others = self._by_head(_times(normed, layer.keys_values), length, 2)
+            attended = block_attention(queries, keys, others, mask)
+            values += _dropped(self._joined(attended, layer), masks[1 + 2 * number])
+            values += _dropped(_feed_forward(values, layer, mode.compute_type), masks[2 + 2 * number])
+        return tf.reshape(rms_norm(values, self.norm_output), [rows, length, self._dim])
+
+    def summarise(self, steps: Steps, last: tf.Tensor) -> tf.Tensor:
+        rows, length = tf.unstack(tf.shape(steps.segments))
+        mask = block_mask(steps.segments, is_causal=self._is_causal)
+        values = self._placed(steps)
+        asked = tf.range(rows) * length + last
+        for number, layer in enumerate(self.layers_of):
+            normed = rms_norm(values, layer.norm_attention)
+            keys, others = self._by_head(_times(normed, layer.keys_values), length, 2)
+            if number == len(self.layers_of) - 1:  # nobody looks at the other steps any more
+                values, normed = tf.gather(values, asked), tf.gather(normed, asked)
+                mask, length = tf.gather(mask, last[:, None], axis=2, batch_dims=1), 1
+            queries = self._by_head(_times(normed, layer.queries), length, 1)[0]
+            values += self._joined(block_attention(queries, keys, others, mask), layer)
+            values += _feed_forward(values, layer, tf.float32)
+        return rms_norm(values, self.norm_output)
+
+    def _placed(self, steps: Steps) -> tf.Tensor:
+        """Steps with the vectors of their places, [rows · length, dim]."""
+        return tf.reshape(steps.vectors + look_up(self.positions, steps.places), [-1, self._dim])
+
+    def _by_head(self, values: tf.Tensor, length: tf.Tensor, parts: int) -> list[tf.Tensor]:
+        """[rows · length, parts · dim] → `parts` tensors [rows, heads, length, dim / heads]."""
+        shaped = tf.reshape(values, [-1, length, parts, self._heads, self._dim // self._heads])
+        return tf.unstack(tf.transpose(shaped, [2, 0, 3, 1, 4]), num=parts)
+
+    def _joined(self, attended: tf.Tensor, layer: _Layer) -> tf.Tensor:
+        """[rows, heads, length, dim / heads] → what the attention adds, float32 [rows · length, dim]."""
+        joined = tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [-1, self._dim])
+        return tf.cast(_times(joined, layer.output), tf.float32)
+
+
+def _times(values: tf.Tensor, matrix: tf.Variable) -> tf.Tensor:
+    return tf.matmul(values, tf.cast(matrix, values.dtype))
+
+
+def _feed_forward(values: tf.Tensor, layer: _Layer, compute_type: tf.DType) -> tf.Tensor:
+    normed = tf.cast(rms_norm(values, layer.norm_feed_forward), compute_type)
+    hidden = tf.nn.relu(tf.nn.bias_add(_times(normed, layer.wide), tf.cast(layer.wide_bias, compute_type)))
+    return tf.nn.bias_add(tf.cast(_times(hidden, layer.narrow), tf.float32), layer.narrow_bias)
+
+
+def _dropped(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    return values if mask is None else values * mask
