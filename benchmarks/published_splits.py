@@ -1,13 +1,14 @@
 """`python -m benchmarks.published_splits`: our retrieval models on the files of papers; Markdown on stdout.
 
-Settings and epochs are chosen on a cut of the training file (`--trials N`; without it they stand in
-benchmarks/published/chosen.yaml), then the model learns from the whole training file and is tested once for each seed.
+Settings are chosen on a cut of the training file, or on the event that the protocol holds back (`--trials N`; without
+it they stand in benchmarks/published/chosen.yaml), then the model learns from the whole training file and is tested
+once for each seed, by every judgement of the split.
 Finished jobs are kept below --work-dir and not run again, whatever the code has become since: take a new one for that.
 
 example: python -m benchmarks.published_splits --data-dir DATA --work-dir WORK
          python -m benchmarks.published_splits --data-dir DATA --work-dir WORK --models als --trials 20 --minutes 15
 
-DATA holds ml-1m-topn/, ml-1m-ncf/ and ml-1m/.
+DATA holds ml-1m-topn/, ml-1m-ncf/, ml-1m-sequences/ and ml-1m/.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def main() -> None:
     flags.add_argument("--search-only", action="store_true", help="print what was chosen as YAML, and test nothing")
     chosen = flags.parse_args()
 
-    from benchmarks.published.cells import STARTS_FROM, Place, finished, model_of, searched
+    from benchmarks.published.cells import STARTS_FROM, Finished, Place, finished, model_of, searched
     from benchmarks.published.table import table
 
     known = yaml.safe_load(CHOSEN.read_text(encoding="utf-8"))
@@ -62,11 +63,13 @@ def main() -> None:
         if chosen.search_only:
             print(yaml.safe_dump({split.name: settings}, width=120), flush=True)
             continue
-        runs = {}
+        runs: dict[str, list[list[Finished]]] = {}  # of each seed, by judgement
         for model in settings:
             seeds = range(1, chosen.seeds + 1) if model_of(model, settings[model]).has_seed else (1,)
             runs[model] = [finished(model, settings[model], seed, split, place) for seed in seeds]
-        print(table(split, runs, settings, REFERENCE), flush=True)
+        for place_of, judgement in enumerate(split.judgements):
+            judged = {model: [found[place_of] for found in of_seeds] for model, of_seeds in runs.items()}
+            print(table(judgement, judged, settings, REFERENCE), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,20 +10,23 @@ from typing import Any
 import numpy as np
 
 from benchmarks.published.cells import Finished, Settings
-from benchmarks.published.splits import PublishedSplit
+from benchmarks.published.protocol import Judgement
 from benchmarks.training.table import plain_table
 from tfrec.certainty import bootstrap_mean, compare_with_one, seed_summary
 
 Runs = Mapping[str, Sequence[Finished]]
 
 
-def table(split: PublishedSplit, runs: Runs, chosen: Mapping[str, Settings], reference: str) -> str:
+def table(judgement: Judgement, runs: Runs, chosen: Mapping[str, Settings], reference: str) -> str:
     """One row a model, the best first; differences of means over the seeds, paired by user."""
 
     def mean(model: str, metric: str) -> float:
-        return statistics.mean(run.metrics[f"{split.asked}/{metric}"] for run in runs[model])
+        return statistics.mean(run.metrics[f"{judgement.asked}/{metric}"] for run in runs[model])
 
-    first = split.metrics[0]
+    def median(model: str, key: str) -> float:
+        return statistics.median(run.metrics[key] for run in runs[model])
+
+    first = judgement.metrics[0]
     ordered = sorted(runs, key=lambda model: -mean(model, first))
     against = differences(runs, reference) if reference in runs else {}
     rows = []
@@ -34,18 +37,19 @@ def table(split: PublishedSplit, runs: Runs, chosen: Mapping[str, Settings], ref
             (
                 model,
                 f"{mean(model, first):.4f} ({found.low:.4f}–{found.high:.4f})",
-                *(f"{mean(model, metric):.4f}" for metric in split.metrics[1:]),
+                *(f"{mean(model, metric):.4f}" for metric in judgement.metrics[1:]),
                 against.get(model, ""),
-                " ".join(f"{run.metrics[f'{split.asked}/{first}']:.4f}" for run in runs[model]),
-                f"{statistics.median(run.metrics['cpu_seconds'] for run in runs[model]):.0f}",
-                f"{statistics.median(run.metrics['peak_bytes'] for run in runs[model]) / 1e9:.2f}",
+                " ".join(f"{run.metrics[f'{judgement.asked}/{first}']:.4f}" for run in runs[model]),
+                f"{median(model, 'cost/train_seconds') / 60:.1f}",
+                f"{median(model, 'cpu_seconds') / 60:.1f}",
+                f"{median(model, 'peak_bytes') / 1e9:.2f}",
                 settings_text(chosen[model]),
             )
         )
-    heads = ("model", f"{first} (95 %)", *split.metrics[1:], f"minus {reference} (95 %), p", f"{first} by seed",
-             "CPU s", "peak GB", "settings")  # fmt: skip
+    heads = ("model", f"{first} (95 %)", *judgement.metrics[1:], f"minus {reference} (95 %), p", f"{first} by seed",
+             "training, minutes", "CPU minutes with start and tests", "peak GB", "settings")  # fmt: skip
     users = len(next(iter(runs.values()))[0].users)
-    return plain_table(f"{split.title}, {users:,} users", heads, rows)
+    return plain_table(f"{judgement.title}, {users:,} users", heads, rows)
 
 
 def differences(runs: Runs, reference: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from benchmarks.published.cells import EPOCHS, MODEL, STARTS_FROM, Place, finished, model_of, searched
-from benchmarks.published.splits import SPLITS, cut_rows, dataset
+from benchmarks.published.splits import SPLITS, cut_rows
 from benchmarks.published_splits import CHOSEN
 from tfrec.dataset.directory import DatasetDirectory
 from trainer.config import TrainConfig
@@ -46,7 +46,7 @@ def rows_of(path):
 
 
 def test_a_cut_divides_the_training_rows_and_leaves_the_test_file_alone(place):
-    dataset(TOPN, place.data_dir, place.work, cut=True)
+    TOPN.dataset(place.data_dir, place.work, cut=True)
     log = place.work / "logs" / "ml-1m-topn-cut"
     train, validation = rows_of(log / "train.tsv"), rows_of(log / "validation.tsv")
     assert Counter(train + validation) == Counter(rows_of(place.data_dir / TOPN.name / "train.tsv"))
@@ -56,7 +56,7 @@ def test_a_cut_divides_the_training_rows_and_leaves_the_test_file_alone(place):
 
 
 def test_the_catalogue_are_the_items_of_the_training_file(place):
-    data = JobData(DatasetDirectory(dataset(TOPN, place.data_dir, place.work, cut=False)))
+    data = JobData(DatasetDirectory(TOPN.dataset(place.data_dir, place.work, cut=False)))
     assert {item.decode() for item in data.catalogue.ids} == {
         item for _, item in rows_of(place.data_dir / TOPN.name / "train.tsv")
     }
@@ -64,8 +64,8 @@ def test_the_catalogue_are_the_items_of_the_training_file(place):
 
 def test_popularity_gets_what_plain_counting_gives(place):
     train, test = (rows_of(place.data_dir / TOPN.name / name) for name in ("train.tsv", "test.tsv"))
-    found = finished("popularity", {}, 1, TOPN, place)
-    data = JobData(DatasetDirectory(dataset(TOPN, place.data_dir, place.work, cut=False)))
+    (found,) = finished("popularity", {}, 1, TOPN, place)
+    data = JobData(DatasetDirectory(TOPN.dataset(place.data_dir, place.work, cut=False)))
     order = {item.decode(): index for index, item in enumerate(data.catalogue.ids)}
     counts = Counter(item for _, item in train)
     ranked = sorted(counts, key=lambda item: (-counts[item], order[item]))
@@ -93,7 +93,7 @@ def test_a_row_starts_from_the_finished_cells_of_others_and_all_rows_are_learnt_
     short = {EPOCHS: 2, "train.batch_size": 64, "model.embedding_dim": 4}
     settings = {"model": "neumf", "starts_from": {"gmf": short, "ncf_mlp": {**short, "model.layers": 1}}, EPOCHS: 1,
                 "model.gmf_dim": 4, "model.mlp_dim": 4, "model.layers": 1}  # fmt: skip
-    found = finished("pretrained", settings, 3, TOPN, place)
+    (found,) = finished("pretrained", settings, 3, TOPN, place)
     assert (found.metrics["train/epochs"], len(found.users)) == (1, USERS)
     jobs = sorted(path.name.split("-")[0] for path in (place.work / "jobs" / TOPN.name).iterdir())
     assert {"gmf", "ncf_mlp", "pretrained"} <= set(jobs)
@@ -123,3 +123,46 @@ def test_chosen_settings_are_of_the_models_own_names():
             known |= {f"train.{key}" for key in TrainConfig.model_fields} | {MODEL, STARTS_FROM}
             assert set(settings) <= known
             assert all(models[earlier] == own for earlier, own in settings.get(STARTS_FROM, {}).items())
+
+
+@pytest.fixture(scope="module")
+def sequences(tmp_path_factory):
+    """A file in the form of ml-1m-sequences, whose users walk round a ring of 30 items from anywhere."""
+    root = tmp_path_factory.mktemp("sequences")
+    (root / "ml-1m-sequences").mkdir()
+    walks = [[(3 * user + step) % 30 + 1 for step in range(6 + user % 5)] for user in range(40)]
+    lines = [f"{user} {item}\n" for user, walk in enumerate(walks, start=1) for item in walk]
+    (root / "ml-1m-sequences" / "ml-1m.txt").write_text("".join(lines))
+    return Place(root, root / "work"), walks
+
+
+def test_a_walk_round_a_ring_is_judged_three_ways(sequences):
+    place, walks = sequences
+    split = SPLITS["ml-1m-sequences"]
+    without_seen, with_all, sampled = finished("markov", {"model.order": 1, "model.distance": 1}, 1, split, place)
+    # Every last item is the next one on the ring, nobody has been there, and the validation item is read.
+    for found in (without_seen, with_all):
+        assert found.metrics["test/ndcg_at_10"] == 1
+        assert found.ndcg.tolist() == [1.0] * len(walks)
+    assert sampled.metrics["test_sampled/hit_rate_at_10"] == 1
+    assert "seen" in str(without_seen.metrics["protocol"]) != str(with_all.metrics["protocol"])
+    assert with_all.metrics["protocol"] != without_seen.metrics["protocol"]
+    assert with_all.metrics["cost/train_seconds"] == without_seen.metrics["cost/train_seconds"]
+
+
+def test_nothing_excluded_leaves_what_was_taken_in_the_lists(sequences):
+    place, walks = sequences
+    split = SPLITS["ml-1m-sequences"]
+    without_seen, with_all, _ = finished("popularity", {}, 1, split, place)
+    counts = Counter(item for walk in walks for item in walk[:-2])
+    data = JobData(DatasetDirectory(split.dataset(place.data_dir, place.work, cut=False)))
+    order = {item.decode(): index for index, item in enumerate(data.catalogue.ids)}
+    ranked = sorted(range(1, 31), key=lambda item: (-counts[item], order[str(item)]))
+
+    def gain(walk, left):
+        place_of = [item for item in ranked if item in left].index(walk[-1])
+        return 1 / log2(place_of + 2) if place_of < 10 else 0
+
+    assert with_all.ndcg.mean() == pytest.approx(np.mean([gain(walk, set(ranked)) for walk in walks]), abs=1e-6)
+    expected = np.mean([gain(walk, set(ranked) - set(walk[:-1])) for walk in walks])
+    assert without_seen.ndcg.mean() == pytest.approx(expected, abs=1e-6)

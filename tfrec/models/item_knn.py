@@ -33,7 +33,7 @@ from tfrec.models.base import PredictsRatings, Reasons
 from tfrec.models.inputs import ModelInputs
 from tfrec.models.neighbours.item_to_item import DEVICE, ItemToItem, user_item_counts
 from tfrec.models.neighbours.item_weights import NeighbourTable, table_width
-from tfrec.models.neighbours.largest import largest_of_rows
+from tfrec.models.neighbours.largest import blocks_of_like_length, largest_of_rows
 from tfrec.models.profiles.rated_profiles import RatedItems, RatedProfiles
 from tfrec.models.profiles.rating_baselines import (
     BaselineConfig,
@@ -202,14 +202,8 @@ def similarity_blocks(
     by_item = users.T.tocsr()
     squares = np.asarray(users.multiply(users).sum(axis=0)).ravel()
     of_profile, of_candidate = squares**config.profile_power, squares**config.candidate_power
-    # Rows of like length stand together, because a block takes the room of its longest row times its rows.
     lengths = np.minimum(by_item @ np.diff(users.indptr), users.shape[1])
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        longest = max(int(lengths[order[start]]), width)
-        items = order[start : start + max(BLOCK_VALUES // longest, 1)]
-        start += len(items)
+    for items in blocks_of_like_length(lengths, width, BLOCK_VALUES):
         block = by_item[items] @ users
         row = np.repeat(np.arange(len(items)), np.diff(block.indptr))
         norms = (of_profile[items][row] * of_candidate[block.indices] + config.shrinkage).astype(np.float32)

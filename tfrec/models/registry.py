@@ -24,6 +24,7 @@ _MODELS = {
     "gmf": "tfrec.models.gmf:GMF",
     "item2vec": "tfrec.models.item2vec:Item2Vec",
     "item_knn": "tfrec.models.item_knn:ItemKNN",
+    "markov": "tfrec.models.markov:Markov",
     "matrix_factorization": "tfrec.models.matrix_factorization:MatrixFactorization",
     "mult_dae": "tfrec.models.mult_dae:MultDAE",
     "mult_vae": "tfrec.models.mult_vae:MultVAE",

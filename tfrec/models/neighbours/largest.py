@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import sparse
 
@@ -28,6 +30,24 @@ def largest_columns(magnitudes: np.ndarray, width: int) -> np.ndarray:
     """int32 [rows, width]: columns of the largest values of each row of a dense matrix, all at least 0."""
     keys = _keys(magnitudes, np.arange(magnitudes.shape[1]))
     return _largest(keys, width)[0]
+
+
+def blocks_of_like_length(lengths: np.ndarray, width: int, values: int) -> Iterator[np.ndarray]:
+    """Numbers of rows, the longest first: a block takes the room of its longest row times its rows.
+
+    Args:
+        lengths: entries of each row. int [rows]
+        width: room that each row takes at least.
+        values: room of a block, where it has more than one row.
+
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        longest = max(int(lengths[order[start]]), width)
+        rows = order[start : start + max(values // longest, 1)]
+        start += len(rows)
+        yield rows
 
 
 def _keys(values: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -91,7 +91,7 @@ class RatedProfiles(UserProfiles):
         latest_rated = tf.gather(tf.math.unsorted_segment_max(rated_places, number, size), number)
         found = tf.where(latest_rated >= 0, tf.gather(ratings, tf.maximum(latest_rated, 0)), np.nan)
         rows, items, found = (tf.boolean_mask(values, latest == places) for values in (rows, items, found))
-        return RatedItems(rows, items, self._weights(rows, taken.nrows()), found)
+        return RatedItems(rows, items, self._weights(rows), found)
 
     def _given(self, features: Tensors) -> tf.Tensor:
         """Ratings of what `_taken` gives, in its order. float32 [n]"""

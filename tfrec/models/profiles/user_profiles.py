@@ -86,7 +86,7 @@ class UserProfiles(tf.Module):
         items = self._taken(features)
         is_latest = self._is_latest(items.value_rowids(), items.values)
         rows, taken = (tf.boolean_mask(values, is_latest) for values in (items.value_rowids(), items.values))
-        return Profiles(rows, taken, self._weights(rows, items.nrows()))
+        return Profiles(rows, taken, self._weights(rows))
 
     def _taken(self, features: Tensors) -> tf.RaggedTensor:
         """Item indices of each row, oldest first; int64 [batch, None]."""
@@ -99,13 +99,11 @@ class UserProfiles(tf.Module):
             parts.append(self._of_history(ids, tf.cast(ids, tf.int64) - self._first_item))
         return tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
 
-    def _weights(self, rows: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+    def _weights(self, rows: tf.Tensor) -> tf.Tensor:
         """By what came after, of distinct items in the order of time; float32 [n]."""
         if self._half_life is None:
             return tf.ones_like(rows, tf.float32)
-        ends = tf.cumsum(tf.math.bincount(tf.cast(rows, tf.int32), minlength=tf.cast(batch, tf.int32)))
-        came_after = tf.gather(ends, rows) - 1 - tf.range(tf.size(rows))
-        return tf.pow(0.5, tf.cast(came_after, tf.float32) / self._half_life)
+        return tf.pow(0.5, tf.cast(items_since(rows), tf.float32) / self._half_life)
 
     def _of_training(self, users: tf.Tensor, values: tf.Tensor) -> tf.RaggedTensor:
         """`values` [events] of the training events of each user; [batch, None]."""
@@ -126,3 +124,9 @@ class UserProfiles(tf.Module):
         distinct, number = tf.unique(rows * self._num_items + items)
         latest = tf.math.unsorted_segment_max(places, number, tf.size(distinct))
         return tf.equal(tf.gather(latest, number), places)
+
+
+def items_since(rows: tf.Tensor) -> tf.Tensor:
+    """How many entries of the same row come after each; `rows` ascending. int32 [n]"""
+    ends = tf.cumsum(tf.math.bincount(tf.cast(rows, tf.int32)))
+    return tf.gather(ends, rows) - 1 - tf.range(tf.size(rows))
