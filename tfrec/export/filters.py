@@ -2,61 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import tensorflow as tf
 
 NEVER = -float("inf")
 
 
-def exclude(scores: tf.Tensor, rows: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-    """Set scores [batch, num_items] at the pairs (rows, items) to −inf; pairs behind the catalogue are ignored."""
-    is_item = items < tf.shape(scores, tf.int64)[1]
-    pairs = tf.stack([tf.boolean_mask(rows, is_item), tf.boolean_mask(items, is_item)], axis=1)
-    return tf.tensor_scatter_nd_update(scores, pairs, tf.fill([tf.shape(pairs)[0]], NEVER))
+class Pairs(NamedTuple):
+    """Items that rows of a batch may not get: row `rows[i]` not item `items[i]`.
+
+    Attributes:
+        rows: int64 [pairs].
+        items: item indices; those behind the catalogue stand for nothing. int64 [pairs]
+
+    """
+
+    rows: tf.Tensor
+    items: tf.Tensor
 
 
-def exclude_listed(scores: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-    """Exclude the item indices [batch or 1, n] of each row."""
-    items = tf.broadcast_to(items, [tf.shape(scores)[0], tf.shape(items)[1]])
-    rows = tf.repeat(tf.range(tf.shape(items, tf.int64)[0]), tf.shape(items)[1])
-    return exclude(scores, rows, tf.reshape(items, [-1]))
+class Limits(NamedTuple):
+    """What a request wants left out.
+
+    Attributes:
+        excluded: items by name.
+        is_filtered: whether any row allows some items alone. bool scalar
+        allowed: which items each row allows: a function, for who needs it only where `is_filtered`.
+            () → bool [batch or 1, num_items]
+
+    """
+
+    excluded: Pairs
+    is_filtered: tf.Tensor
+    allowed: Callable[[], tf.Tensor]
+
+    def apply(self, scores: tf.Tensor) -> tf.Tensor:
+        """Scores [batch, num_items], −inf where an item is left out."""
+        kept = tf.cond(self.is_filtered, lambda: tf.where(self.allowed(), scores, NEVER), lambda: scores)
+        return exclude(kept, self.excluded)
 
 
-def exclude_ragged(scores: tf.Tensor, items: tf.RaggedTensor, wanted: tf.Tensor) -> tf.Tensor:
-    """Exclude each row's items where `wanted` [batch] is true."""
-    kept = tf.boolean_mask(items.values, tf.gather(wanted, items.value_rowids()))
-    rows = tf.boolean_mask(items.value_rowids(), tf.gather(wanted, items.value_rowids()))
-    return exclude(scores, rows, kept)
-
-
-def allow_only(scores: tf.Tensor, items: tf.Tensor, has_list: tf.Tensor) -> tf.Tensor:
-    """Where `has_list` [batch or 1] is true, keep only the item indices [batch or 1, n] of the row."""
-    batch, size = tf.shape(scores)[0], tf.shape(scores, tf.int64)[1]
-    items = tf.broadcast_to(items, [batch, tf.shape(items)[1]])
-    # A row without a list allows everything: the mask of one column is spread over all.
+def listed(items: tf.Tensor, batch: tf.Tensor) -> Pairs:
+    """The item indices [batch or 1, n] of each row."""
+    items = tf.broadcast_to(items, tf.stack([batch, tf.shape(items)[1]]))
     rows = tf.repeat(tf.range(tf.cast(batch, tf.int64)), tf.shape(items)[1])
-    flat = tf.reshape(items, [-1])
-    is_item = flat < size
-    pairs = tf.stack([tf.boolean_mask(rows, is_item), tf.boolean_mask(flat, is_item)], axis=1)
-    listed = tf.tensor_scatter_nd_update(tf.zeros_like(scores, tf.bool), pairs, tf.fill([tf.shape(pairs)[0]], True))
-    return tf.where(listed | tf.logical_not(has_list)[:, None], scores, NEVER)
+    return Pairs(rows, tf.reshape(items, [-1]))
 
 
-def top_items(scores: tf.Tensor, k: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The k best items of each row.
+def of_rows(items: tf.RaggedTensor, wanted: tf.Tensor) -> Pairs:
+    """Each row's items where `wanted` [batch] is true."""
+    rows = items.value_rowids()
+    is_wanted = tf.gather(wanted, rows)
+    return Pairs(tf.boolean_mask(rows, is_wanted), tf.boolean_mask(items.values, is_wanted))
+
+
+def together(*pairs: Pairs) -> Pairs:
+    return Pairs(tf.concat([one.rows for one in pairs], axis=0), tf.concat([one.items for one in pairs], axis=0))
+
+
+def exclude(scores: tf.Tensor, pairs: Pairs) -> tf.Tensor:
+    """Set scores [batch, num_items] at the pairs to −inf; pairs behind the catalogue are ignored."""
+    is_item = pairs.items < tf.shape(scores, tf.int64)[1]
+    places = tf.boolean_mask(tf.stack([pairs.rows, pairs.items], axis=1), is_item)
+    return tf.tensor_scatter_nd_update(scores, places, tf.fill([tf.shape(places)[0]], NEVER))
+
+
+def allow_listed(items: tf.Tensor, has_list: tf.Tensor, num_items: int) -> tf.Tensor:
+    """Bool [batch or 1, num_items]: the item indices [batch or 1, n] of each row that `has_list`, all of others."""
+    rows, of_rows_ = listed(items, tf.shape(items)[0])
+    is_item = of_rows_ < num_items
+    places = tf.boolean_mask(tf.stack([rows, of_rows_], axis=1), is_item)
+    start = tf.repeat(tf.logical_not(has_list)[:, None], num_items, axis=1)
+    return tf.tensor_scatter_nd_update(start, places, tf.fill([tf.shape(places)[0]], True))
+
+
+def widest(k: tf.Tensor, limit: tf.Tensor | int) -> tf.Tensor:
+    """The largest of k int32 [batch], which must be at least 0, and `limit` at most; int32 scalar."""
+    check = tf.debugging.Assert(tf.reduce_all(k >= 0), ["k must be at least 0, got", k])
+    with tf.control_dependencies([check]):
+        return tf.minimum(tf.reduce_max(tf.concat([k, [0]], axis=0)), limit)
+
+
+def cut(scores: tf.Tensor, items: tf.Tensor, k: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Each row's first k of a list that is ordered already.
 
     Args:
-        scores: float [batch, num_items], −inf where excluded.
-        k: int32 [batch], at least 0.
+        scores: float [batch, width], −inf where the list is over.
+        items: item indices [batch, width].
+        k: int32 [batch].
         ids: string [num_items].
 
     Returns:
-        ids string and scores float [batch, min(max k, num_items)]; "" and −inf past a row's k, and where fewer than k
-        items are left.
+        ids string and scores float [batch, width]; "" and −inf past a row's k, and where its list is shorter.
 
     """
-    check = tf.debugging.Assert(tf.reduce_all(k >= 0), ["k must be at least 0, got", k])
-    with tf.control_dependencies([check]):
-        width = tf.minimum(tf.reduce_max(tf.concat([k, [0]], axis=0)), tf.shape(scores)[1])
-    best, items = tf.math.top_k(scores, width)
-    is_result = (tf.range(width) < k[:, None]) & (best > NEVER)
-    return tf.where(is_result, tf.gather(ids, items), ""), tf.where(is_result, best, NEVER)
+    is_result = (tf.range(tf.shape(scores)[1]) < k[:, None]) & (scores > NEVER)
+    return tf.where(is_result, tf.gather(ids, items), ""), tf.where(is_result, scores, NEVER)

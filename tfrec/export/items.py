@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfrec.dataset.records import Arrays, Tensors
+from tfrec.export.id_lookup import IdLookup
 from tfrec.export.signature import Input, signature_function
-from tfrec.export.tables import IdLookup
 
 
 def display_signature(lookup: IdLookup, display: Arrays) -> Any:

@@ -9,9 +9,11 @@ import tensorflow as tf
 
 from tfrec.dataset.records import Tensors
 from tfrec.export.filters import NEVER
+from tfrec.export.id_lookup import IdLookup
 from tfrec.export.items import display_signature
+from tfrec.export.request_users import RequestUsers
 from tfrec.export.signature import Input, broadcast_batch, missing, signature_function
-from tfrec.export.tables import ExportTables, FeatureTable, IdLookup, request_features
+from tfrec.export.tables import ExportTables, FeatureTable, request_features
 from tfrec.feature_transform import FeatureTransform, missing_value, raw_specs
 from tfrec.models.base import RankingModel
 
@@ -27,15 +29,12 @@ class RankingExport(tf.Module):
         self._state = model.state
         self._transform = transform
         self._schema = schema
-        self._users = IdLookup(tables.user_ids, scratch / "users.txt")
+        self._users = RequestUsers(tables, schema, transform, scratch)
         self._items = IdLookup(tables.catalogue.ids, scratch / "items.txt")
-        self._user_table = FeatureTable(tables.user_features, schema, transform)
         self._item_table = FeatureTable(tables.catalogue.features, schema, transform)
         needs = model.required_features
         ids = (schema.user_id, schema.item_id)
-        self._user_specs = raw_specs(
-            {n: f for n, f in schema.of_role("user", "context").items() if n in needs or n in ids}
-        )
+        self._user_specs = self._users.specs(needs)
         self._item_specs = raw_specs({n: f for n, f in schema.of_role("item").items() if n in needs or n in ids})
         self._display = tables.catalogue.display
 
@@ -54,18 +53,13 @@ class RankingExport(tf.Module):
         ids = (self._schema.user_id, self._schema.item_id)
         return {name: Input(spec) if name in ids else missing(spec) for name, spec in specs.items()}
 
-    def _user_features(self, request: Tensors) -> Tensors:
-        raw = {name: request[name] for name in self._user_specs}
-        rows = self._users(raw[self._schema.user_id])
-        return request_features(raw, self._schema.user_id, rows, self._user_table, self._transform)
-
     def _item_features(self, request: Tensors) -> Tensors:
         raw = {name: request[name] for name in self._item_specs}
         rows = self._items(raw[self._schema.item_id])
         return request_features(raw, self._schema.item_id, rows, self._item_table, self._transform)
 
     def _scores(self, request: Tensors) -> Tensors:
-        features = {**self._user_features(request), **self._item_features(request)}
+        features = {**self._users(request)[0], **self._item_features(request)}
         return {**self._predict_tasks(features), "scores": self._predict(features)}
 
     def _examples(self, request: Tensors) -> Tensors:
@@ -87,7 +81,7 @@ class RankingExport(tf.Module):
     def _rank(self, request: Tensors) -> Tensors:
         candidates = request["candidate_ids"]
         batch, count = tf.shape(candidates)[0], tf.shape(candidates)[1]
-        user = self._user_features({name: broadcast_batch(request[name], batch) for name in self._user_specs})
+        user, _ = self._users({name: broadcast_batch(request[name], batch) for name in self._user_specs})
         rows = {name: tf.repeat(values, count, axis=0) for name, values in user.items()}
         flat = tf.reshape(candidates, [-1])
         raw_items: Tensors = {

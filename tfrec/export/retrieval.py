@@ -8,10 +8,14 @@ from typing import Any
 import tensorflow as tf
 
 from tfrec.dataset.records import Tensors
-from tfrec.export.filters import NEVER, allow_only, exclude_listed, exclude_ragged, top_items
+from tfrec.export.filters import NEVER, cut, widest
+from tfrec.export.id_lookup import IdLookup
 from tfrec.export.items import display_signature
+from tfrec.export.request_limits import RequestLimits
+from tfrec.export.request_users import RequestUsers
+from tfrec.export.search import CatalogueSearch, Search
 from tfrec.export.signature import Input, broadcast_batch, missing, signature_function
-from tfrec.export.tables import ExportTables, FeatureTable, IdLookup, request_features
+from tfrec.export.tables import ExportTables, FeatureTable, request_features
 from tfrec.feature_transform import FeatureTransform, raw_specs
 from tfrec.models.base import PredictsRatings, RetrievalModel, rates
 from tfrec.schema import ITEM_INDEX
@@ -27,11 +31,28 @@ class RetrievalExport(tf.Module):
     It keeps the model's variables, not the model: what is saved names no class of this package.
     """
 
-    def __init__(self, model: RetrievalModel, transform: FeatureTransform, tables: ExportTables, scratch: Path) -> None:
+    def __init__(
+        self,
+        model: RetrievalModel,
+        transform: FeatureTransform,
+        tables: ExportTables,
+        scratch: Path,
+        search: Search | None = None,
+    ) -> None:
+        """Take a model along.
+
+        Args:
+            model: what answers.
+            transform: the dataset's feature transform.
+            tables: of users and items.
+            scratch: directory for files that become assets of the SavedModel.
+            search: how the best items are found; all of them scored by default.
+
+        """
         super().__init__(name="retrieval")
         schema = model.inputs.schema
+        self._search = search or CatalogueSearch(model)
         # Functions and variables of the model, not the model: tf.Module would track its layers and save them too.
-        self._model_scores = tf.function(model.scores, autograph=False)
         towers = model.embeddings()
         self._embed = None if towers is None else (towers.embed_users, towers.embed_items)
         self._model_explain = tf.function(
@@ -45,29 +66,20 @@ class RetrievalExport(tf.Module):
         self._schema = schema
         self._needs = model.required_features
         self._needs_to_explain = model.features_for_reasons
-        self._users = IdLookup(tables.user_ids, scratch / "users.txt")
+        self._users = RequestUsers(tables, schema, transform, scratch)
         self._items = IdLookup(tables.catalogue.ids, scratch / "items.txt")
-        self._user_table = FeatureTable(tables.user_features, schema, transform)
+        self._limits = RequestLimits(tables, schema, self._items, scratch)
         self._item_table = FeatureTable(tables.catalogue.features, schema, transform)
         self._item_ids = tf.Variable(tables.catalogue.ids, trainable=False, name="item_ids", dtype=tf.string)
-        # Users by row; the row of unknown users has seen nothing.
-        splits = tf.concat([tables.seen.row_splits, tables.seen.row_splits[-1:]], axis=0)
-        self._seen_splits = tf.Variable(splits, trainable=False, name="seen_splits")
-        self._seen_items = tf.Variable(tables.seen.items, trainable=False, name="seen_items")
         self._display = tables.catalogue.display
 
     def signatures(self) -> dict[str, Any]:
         """Signature name → tf.function."""
-        inputs, of_explain = self._request_inputs(self._needs), self._request_inputs(self._needs_to_explain)
+        inputs = self._users.inputs(self._needs)
+        of_explain = self._users.inputs(self._needs_to_explain)
         candidates = {"candidate_ids": Input(tf.TensorSpec([None, None], tf.string))}
-        recommend_inputs = {
-            **inputs,
-            "k": Input(tf.TensorSpec([None], tf.int32), tf.constant([DEFAULT_K], tf.int32)),
-            "exclude_ids": Input(tf.TensorSpec([None, None], tf.string), tf.constant([[""]])),
-            "exclude_seen": Input(tf.TensorSpec([None], tf.bool), tf.constant([True])),
-            "allow_ids": Input(tf.TensorSpec([None, None], tf.string), tf.constant([[""]])),
-        }
-        recommend = signature_function(self._recommend, recommend_inputs)
+        k = Input(tf.TensorSpec([None], tf.int32), tf.constant([DEFAULT_K], tf.int32))
+        recommend = signature_function(self._recommend, {**inputs, "k": k, **self._limits.inputs()})
         found = {"serving_default": recommend, "recommend": recommend}
         found["items"] = display_signature(self._items, self._display)
         found["explain"] = signature_function(self._explain, {**of_explain, **candidates})
@@ -83,44 +95,15 @@ class RetrievalExport(tf.Module):
             found["item_embedding"] = signature_function(self._embed_items, item_inputs)
         return found
 
-    def _request_inputs(self, needs: frozenset[str]) -> dict[str, Input]:
-        features = {
-            name: feature
-            for name, feature in self._schema.of_role("user", "context").items()
-            if name in needs or name == self._schema.user_id
-        }
-        return {
-            name: Input(spec) if name == self._schema.user_id else missing(spec)
-            for name, spec in raw_specs(features).items()
-        }
-
-    def _user_features(self, request: Tensors) -> tuple[Tensors, tf.Tensor]:
-        rows = self._users(request[self._schema.user_id])
-        raw = {name: value for name, value in request.items() if name in self._schema.features}
-        return request_features(raw, self._schema.user_id, rows, self._user_table, self._transform), rows
-
     def _recommend(self, request: Tensors) -> Tensors:
-        features, rows = self._user_features(request)
-        scores = self._model_scores(features)
-        batch = tf.shape(rows)[0]
-        scores = exclude_listed(scores, self._items(request["exclude_ids"]))
-        seen = tf.RaggedTensor.from_row_splits(self._seen_items, self._seen_splits, validate=False)
-        exclude_seen = broadcast_batch(request["exclude_seen"], batch)
-        scores = exclude_ragged(scores, tf.gather(seen, rows), exclude_seen)
-        if self._schema.history in request:
-            history = self._items(request[self._schema.history])
-            scores = exclude_listed(scores, tf.where(exclude_seen[:, None], history, self._items.size))
-        has_list = tf.reduce_any(tf.not_equal(request["allow_ids"], ""), axis=1)
-        scores = tf.cond(
-            tf.reduce_any(has_list),
-            lambda: allow_only(scores, self._items(request["allow_ids"]), has_list),
-            lambda: scores,
-        )
-        ids, best = top_items(scores, broadcast_batch(request["k"], batch), self._item_ids)
+        features, users = self._users(request)
+        k = broadcast_batch(request["k"], tf.shape(users)[0])
+        scores, items = self._search(features, self._limits(request, users), widest(k, self._items.size))
+        ids, best = cut(scores, items, k, self._item_ids)
         return {"ids": ids, "scores": best}
 
     def _explain(self, request: Tensors) -> Tensors:
-        features, rows = self._user_features(request)
+        features, rows = self._users(request)
         candidates, batch = request["candidate_ids"], tf.shape(rows)[0]
         items = self._items(broadcast_batch(candidates, batch))
         is_item = (items < self._items.size)[:, :, None]
@@ -136,7 +119,7 @@ class RetrievalExport(tf.Module):
         candidates = request["candidate_ids"]
         batch, count = tf.shape(candidates)[0], tf.shape(candidates)[1]
         users = {n: v if n == "candidate_ids" else broadcast_batch(v, batch) for n, v in request.items()}
-        features, _ = self._user_features(users)
+        features, _ = self._users(users)
         items = tf.reshape(self._items(candidates), [-1])
         rows = {name: tf.repeat(values, count, axis=0) for name, values in features.items()}
         ratings = self._ratings({**rows, ITEM_INDEX: tf.minimum(items, self._items.size - 1)})
@@ -146,7 +129,7 @@ class RetrievalExport(tf.Module):
 
     def _embed_users(self, request: Tensors) -> Tensors:
         assert self._embed is not None
-        features, _ = self._user_features(request)
+        features, _ = self._users(request)
         return {"embeddings": self._embed[0](features)}
 
     def _embed_items(self, request: Tensors) -> Tensors:

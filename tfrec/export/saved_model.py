@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import tfrec
 from tfrec.config_file import Config
+from tfrec.export.attribute_filters import AttributeFilter
 
 CARD = "model_card.json"
 
@@ -28,6 +29,7 @@ class ModelCard(Config):
     metrics: dict[str, Any]
     num_users: int
     num_items: int
+    filters: tuple[AttributeFilter, ...] = ()
 
 
 def next_version(base: Path) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
 
 from tfrec.dataset.interactions import Interactions
 from tfrec.dataset.records import Arrays, Tensors
+from tfrec.export.attribute_filters import AttributeFilter
 from tfrec.export.signature import broadcast_batch, is_given
 from tfrec.feature_transform import FeatureTransform, missing_value, raw_specs
 from tfrec.models.inputs import Catalogue
@@ -25,6 +25,8 @@ class ExportTables:
         user_features: encoded features of each user, with the latest history.
         seen: all that each user took, in every split: production recommends what comes next.
         catalogue: all items.
+        filters: by attributes of items, which requests may use.
+        raw_items: the features that the filters read, as `read_raw` returns them, by item index.
 
     """
 
@@ -32,29 +34,8 @@ class ExportTables:
     user_features: Arrays
     seen: Interactions
     catalogue: Catalogue
-
-
-class IdLookup(tf.Module):
-    """Raw id → row; unknown ids get the row behind the last."""
-
-    def __init__(self, ids: np.ndarray, path: Path) -> None:
-        """Build the lookup; `path` is a scratch file that becomes an asset of the SavedModel."""
-        super().__init__(name="id_lookup")
-        self.size = len(ids)
-        path.write_bytes(b"".join(token + b"\n" for token in ids))
-        initializer = tf.lookup.TextFileInitializer(
-            str(path),
-            tf.string,
-            tf.lookup.TextFileIndex.WHOLE_LINE,
-            tf.int64,
-            tf.lookup.TextFileIndex.LINE_NUMBER,
-            vocab_size=self.size,
-        )
-        self._table = tf.lookup.StaticHashTable(initializer, default_value=self.size)
-
-    def __call__(self, ids: tf.Tensor) -> tf.Tensor:
-        """String [...] → int64 [...]."""
-        return self._table.lookup(ids)
+    filters: tuple[AttributeFilter, ...] = ()
+    raw_items: Arrays = field(default_factory=dict)
 
 
 class FeatureTable(tf.Module):

@@ -12,8 +12,8 @@ from tfrec.export import RankingExport
 from tfrec.feature_transform import FeatureTransform
 from trainer.config import resolve_config
 from trainer.data import JobData
-from trainer.export import export_tables
 from trainer.model import build_model
+from trainer.release.tables import export_tables
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,43 @@
+"""Whom a request is about: the features that it gives, and what the graph's own table knows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import tensorflow as tf
+
+from tfrec.dataset.records import Tensors
+from tfrec.export.id_lookup import IdLookup
+from tfrec.export.signature import Input, missing
+from tfrec.export.tables import ExportTables, FeatureTable, request_features
+from tfrec.feature_transform import FeatureTransform, raw_specs
+from tfrec.schema import Schema
+
+
+class RequestUsers(tf.Module):
+    """Users by id, and their encoded features."""
+
+    def __init__(self, tables: ExportTables, schema: Schema, transform: FeatureTransform, scratch: Path) -> None:
+        super().__init__(name="users")
+        self._schema = schema
+        self._transform = transform
+        self._lookup = IdLookup(tables.user_ids, scratch / "users.txt")
+        self._table = FeatureTable(tables.user_features, schema, transform)
+
+    def specs(self, needs: Collection[str]) -> dict[str, tf.TensorSpec]:
+        """Raw user and context features among `needs`, and the user id."""
+        of_role = self._schema.of_role("user", "context")
+        return raw_specs({n: f for n, f in of_role.items() if n in needs or n == self._schema.user_id})
+
+    def inputs(self, needs: Collection[str]) -> dict[str, Input]:
+        """The same as inputs of a signature; all but the id may be left out."""
+        user_id = self._schema.user_id
+        return {n: Input(spec) if n == user_id else missing(spec) for n, spec in self.specs(needs).items()}
+
+    def __call__(self, request: Tensors) -> tuple[Tensors, tf.Tensor]:
+        """Raw user and context features → encoded ones, and the users' rows int64 [batch]."""
+        of_role = self._schema.of_role("user", "context")
+        raw = {name: value for name, value in request.items() if name in of_role}
+        rows = self._lookup(raw[self._schema.user_id])
+        return request_features(raw, self._schema.user_id, rows, self._table, self._transform), rows
