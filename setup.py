@@ -13,6 +13,8 @@ INSTALL_REQUIRES = [
     "tensorflow-recommenders==0.7.7",  # retrieval task, layers
     "tensorflow-serving-api>=2.20,<2.21",  # the protocol of TF Serving
     "grpcio>=1.70",  # the transport of that protocol
+    "grpcio-health-checking>=1.70,<1.80",  # its health service; from 1.80 on it wants protobuf 7
+    "waitress>=3,<4",  # HTTP of the REST interface: bounded buffers, threads, no dependencies of its own
     "apache-beam[tfrecord]>=2.77,<2.78",  # transforms on one machine or on a cluster; [tfrecord] brings crc32c
     "crc32c>=2.7",  # hardware CRC of TFRecord frames
     "pyarrow>=18",  # columnar blocks: reading, dictionary encoding, intermediate files
@@ -23,18 +25,22 @@ INSTALL_REQUIRES = [
     "optuna>=4,<5",  # trainer.tune: samplers, pruners, and a study that outlives its process
     "rich>=13",  # progress bars and tables
     "matplotlib>=3.10",  # plots in the pages of transforms.statistics and transforms.validate
+    "flask>=3",  # the pages of serving.explore
     "Jinja2>=3.1",  # the template of those pages, with every value escaped
 ]
 
 DEV_REQUIRES = [
     "boto3>=1.40,<2",  # what Beam opens s3:// with, as apache-beam[aws] asks for
-    "flask>=3",  # what moto serves with
+    "cryptography>=42",  # certificates for the tests of TLS
     "flask-cors>=5",
     "hypothesis>=6",  # laws of the encoder and of the metrics
+    "kubernetes-validate>=1.30",  # the manifests of serving.deploy against Kubernetes' own schemas
     "moto[s3]>=5,<6",  # an S3 server on loopback
     "mypy>=1.15",
+    "pandas>=2.2",  # as the extra of the same name
     "pytest>=8",
     "pytest-xdist>=3",  # two cores, two test processes
+    "redis>=5",  # as the extra of the same name, against Debian's redis-server
     "ruff>=0.9",
     "scikit-learn>=1.5",  # independent implementations of AUC and log loss
     "types-PyYAML",
@@ -56,7 +62,16 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["tfrec*", "trainer*", "transforms*", "serving*"]),
-    package_data={"transforms": ["presets/*.yaml", "page/*.html"], "trainer": ["presets/*.yaml", "report/page/*.html"]},
+    package_data={
+        "transforms": ["presets/*.yaml", "page/*.html"],
+        "trainer": ["presets/*.yaml", "report/page/*.html"],
+        "serving": ["deploy/templates/*.jinja", "loadtest/page/*.html", "explore/page/*"],
+    },
     install_requires=INSTALL_REQUIRES,
-    extras_require={"dev": DEV_REQUIRES, "scann": ["scann==1.4.2"]},
+    extras_require={
+        "dev": DEV_REQUIRES,
+        "scann": ["scann==1.4.2"],
+        "redis": ["redis>=5"],  # users of many machines at request time (serving.users); SQLite needs nothing
+        "pandas": ["pandas>=2.2"],  # ScoredBatch.to_pandas alone
+    },
 )

@@ -29,15 +29,22 @@ _FIELDS: dict[int, tuple[str, np.dtype[Any]]] = {
 }
 _DTYPES: dict[np.dtype[Any], int] = {numpy_dtype: dtype for dtype, (_, numpy_dtype) in _FIELDS.items()}
 
+# A small message may ask for a huge tensor: one value fills any shape.
+MAX_BYTES = 2**31 - 1
+_LARGEST_ITEM_BYTES = 16  # complex128
 
-def decode(proto: tensor_pb2.TensorProto) -> Array:
+
+def decode(proto: tensor_pb2.TensorProto, max_bytes: int = MAX_BYTES) -> Array:
     """Return the array of a TensorProto; strings are an object array of bytes. It may be read-only.
 
-    Raises ValueError when the proto does not hold a whole tensor.
+    Raises ValueError when the proto does not hold a whole tensor, or one of more than `max_bytes`.
     """
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
         raise ValueError("the shape is not fully known")
+    item_bytes = _FIELDS[proto.dtype][1].itemsize if proto.dtype in _FIELDS else _LARGEST_ITEM_BYTES
+    if math.prod(shape) * item_bytes > max_bytes:
+        raise ValueError(f"the shape {list(shape)} takes more than {max_bytes} bytes")
     try:
         # Not `tf.make_ndarray` for all: on small tensors it takes as long as a small model's whole run.
         if proto.dtype not in _FIELDS:

@@ -9,10 +9,12 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import model_service_pb2_grpc, predict_pb2, prediction_service_pb2_grpc
 
-from serving.model_config import read_model_config_file
-from serving.model_server import ModelServer
-from serving.options import LoadOptions, ModelOptions, ServerOptions
-from tests.serving.exported_models import Adder, Recommender
+from serving.server.file_flags import METRICS_PATH
+from serving.server.model_server import ModelServer
+from serving.server.models.config_file import read_model_config_file
+from serving.server.options import GrpcOptions, LoadOptions, ModelOptions, RestOptions, ServerOptions
+from tests.serving.conformance.given_server import given_server, write_models
+from tests.serving.exported_models import save_templates
 
 FAST = LoadOptions(poll_wait_seconds=0.05, max_num_load_retries=1, load_retry_interval_seconds=0.05)
 
@@ -21,9 +23,7 @@ FAST = LoadOptions(poll_wait_seconds=0.05, max_num_load_retries=1, load_retry_in
 def templates(tmp_path_factory):
     """SavedModel directories to copy version directories from."""
     root = tmp_path_factory.mktemp("templates")
-    Adder(0.0).save(root / "adder")
-    Adder(100.0).save(root / "adder_plus_100")
-    Recommender().save(root / "recommender")
+    save_templates(root)
     return root
 
 
@@ -61,27 +61,30 @@ def serve():
 
 @pytest.fixture(scope="session")
 def shared_server(templates, tmp_path_factory):
-    """A server with the models `adder` (versions 3 and 7) and `recommender`, for tests that only ask."""
-    root = tmp_path_factory.mktemp("models")
-    shutil.copytree(templates / "adder", root / "adder" / "00000003")
-    shutil.copytree(templates / "adder_plus_100", root / "adder" / "7")
-    shutil.copytree(templates / "recommender", root / "recommender" / "1")
-    config = root / "models.config"
-    config.write_text(f"""
-        model_config_list {{
-          config {{ name: "adder" base_path: "{root}/adder" model_platform: "tensorflow"
-                    model_version_policy {{ all {{}} }} }}
-          config {{ name: "recommender" base_path: "{root}/recommender" }}
-        }}""")
-    with ModelServer(ServerOptions(models=read_model_config_file(config), port=0)) as server:
+    """A server with the models `adder` (versions 3 and 7), `recommender` and `judge`, for tests that only ask.
+
+    It is the one that TFREC_SERVING_ADDRESS names, if that is set.
+    """
+    given = given_server()
+    if given is not None:
+        yield given
+        return
+    options = ServerOptions(
+        models=read_model_config_file(write_models(templates, tmp_path_factory.mktemp("models"))),
+        port=0,
+        load=LoadOptions(allows_early_labels=True),
+        grpc=GrpcOptions(has_health_service=True),
+        rest=RestOptions(port=0, timeout_seconds=2, metrics_path=METRICS_PATH),
+    )
+    with ModelServer(options) as server:
         yield server
 
 
 class Stubs:
     """Plain stubs of a server, as any client of TF Serving has them."""
 
-    def __init__(self, target):
-        self.channel = grpc.insecure_channel(target)
+    def __init__(self, target, options=()):
+        self.channel = grpc.insecure_channel(target, options=options)
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(self.channel)
 

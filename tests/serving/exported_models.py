@@ -160,3 +160,67 @@ class Recommender(tf.Module):
             "explain": self.explain,
         }
         tf.saved_model.save(self, str(path), signatures=signatures)
+
+
+class Judge(tf.Module):
+    """Classifies and regresses examples by their number `x` (and context `c`, 0 where it is left out)."""
+
+    def parsed(self, inputs):
+        zero = tf.io.FixedLenFeature([], tf.float32, 0.0)
+        found = tf.io.parse_example(inputs, {"x": zero, "c": zero})
+        return found["x"] + 100 * found["c"]
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def classify(self, inputs):
+        x = self.parsed(inputs)
+        labels = tf.tile(tf.constant([["negative", "positive"]]), [tf.size(x), 1])
+        return {"classes": labels, "scores": tf.stack([-x, x], axis=1)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def scores_alone(self, inputs):
+        return {"scores": self.parsed(inputs)[:, tf.newaxis]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def flat_scores(self, inputs):
+        return {"scores": self.parsed(inputs)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def regress(self, inputs):
+        return {"outputs": 2 * self.parsed(inputs)[:, tf.newaxis]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def whole_numbers(self, inputs):
+        return {"outputs": tf.cast(self.parsed(inputs), tf.int32)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="raw")])
+    def echo(self, raw):
+        return {"raw_bytes": raw}
+
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.float32, name="x")])
+    def halve(self, x):
+        return {"y": x / 2}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def total(self, x):
+        return {"total": tf.reduce_sum(x)}
+
+    def save(self, path):
+        signatures = {
+            "serving_default": self.classify,
+            "scores_alone": self.scores_alone,
+            "flat_scores": self.flat_scores,
+            "regress": self.regress,
+            "whole_numbers": self.whole_numbers,
+            "echo": self.echo,
+            "halve": self.halve,
+            "total": self.total,
+        }
+        tf.saved_model.save(self, str(path), signatures=signatures)
+
+
+def save_templates(root):
+    """Save one SavedModel of each kind below `root`."""
+    Adder(0.0).save(root / "adder")
+    Adder(100.0).save(root / "adder_plus_100")
+    Recommender().save(root / "recommender")
+    Judge().save(root / "judge")

@@ -12,9 +12,10 @@ import time
 import numpy as np
 import pytest
 
-from serving import recommend, server
-from serving.flags import parse_flags
-from serving.options import AllVersions, LatestVersions, SpecificVersions
+from serving import recommend
+from serving.server.__main__ import main as serve
+from serving.server.flags import parse_flags
+from serving.server.models.policies import AllVersions, LatestVersions, SpecificVersions
 from tfrec.errors import ConfigError
 
 
@@ -30,7 +31,7 @@ def start_server():
         lines = []
         for line in process.stderr:
             lines.append(line)
-            ready = re.search(r"^Serving (.*) at (\S+:\d+) \(gRPC\)$", line)
+            ready = re.search(r"^Serving (.*) at (\S+:\d+) \(gRPC\)", line)
             if ready:
                 return process, ready.group(1), ready.group(2)
         pytest.fail(f"no ready line: {''.join(lines)}")
@@ -84,8 +85,8 @@ class WithoutKeras:
         return None if is_keras else self.finder.find_spec(name, *arguments)
 
 sys.meta_path[:] = [WithoutKeras(finder) for finder in sys.meta_path]
-import serving.recommend, serving.server
-from serving.servable import Servable
+import serving.recommend, serving.server.model_server
+from serving.server.runtime.servable import Servable
 print(sorted(Servable.load(pathlib.Path({str(templates / "recommender")!r})).signatures))
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -166,7 +167,7 @@ def test_a_servers_error_is_one_line_and_exit_code_1(capsys, shared_server):
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [recommend.main, server.main])
+@pytest.mark.parametrize("command", [recommend.main, serve])
 def test_help_shows_an_example_first(capsys, command):
     with pytest.raises(SystemExit) as caught:
         command(["--help"])
@@ -188,7 +189,7 @@ def test_help_shows_an_example_first(capsys, command):
     ],
 )
 def test_the_servers_mistakes_are_one_line_and_exit_code_2(capsys, flags, message):
-    assert server.main(flags) == 2
+    assert serve(flags) == 2
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
@@ -197,20 +198,20 @@ def test_the_servers_mistakes_are_one_line_and_exit_code_2(capsys, flags, messag
 def test_a_model_that_cannot_be_loaded_ends_the_start_with_exit_code_1(capsys, tmp_path):
     (tmp_path / "m" / "1").mkdir(parents=True)
     (tmp_path / "m" / "1" / "saved_model.pb").write_bytes(b"not a graph")
-    assert server.main([f"--model_base_path={tmp_path}/m", "--max_num_load_retries=0"]) == 1
+    assert serve([f"--model_base_path={tmp_path}/m", "--max_num_load_retries=0"]) == 1
     assert "Failed to start server. Error: 1 servable(s) did not become available" in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_an_error(capsys, add_version, shared_server):
     base_path = add_version("adder", 1, "adder")
-    assert server.main([f"--model_base_path={base_path}", f"--port={shared_server.port}"]) == 2
+    assert serve([f"--model_base_path={base_path}", f"--port={shared_server.port}"]) == 2
     assert f"can't listen on 127.0.0.1:{shared_server.port}" in capsys.readouterr().err
 
 
 def test_flags_take_hyphens_and_keep_those_of_values(tmp_path):
     options = parse_flags(["--model-base-path", str(tmp_path), "--model-name", "two-tower", "--grpc-max-threads=3"])
     assert options.models[0].name == "two-tower"
-    assert options.grpc_max_threads == 3
+    assert options.grpc.max_threads == 3
     assert options.host == "127.0.0.1"
     assert options.port == 8500
     assert options.load.load_retry_interval_seconds == 60
@@ -243,5 +244,5 @@ def test_a_model_config_file_lists_models_and_policies(tmp_path):
 def test_a_model_config_file_that_cannot_be_read_is_an_error_with_its_line(tmp_path):
     path = tmp_path / "models.config"
     path.write_text('model_config_list {\n  config { nam: "a" }\n}')
-    with pytest.raises(ConfigError, match=rf"{path}:2:\d+ : .*nam.*expected a ModelServerConfig text proto"):
+    with pytest.raises(ConfigError, match=rf"{path}:2:\d+ : .*nam.*expected text of the message ModelServerConfig"):
         parse_flags([f"--model_config_file={path}"])

@@ -19,8 +19,9 @@ from tensorflow_serving.apis import (
     prediction_log_pb2,
 )
 
-from serving.model_manager import UnavailableError
-from serving.options import AllVersions, LatestVersions, LoadOptions, SpecificVersions
+from serving.server.models.manager import UnavailableError
+from serving.server.models.policies import AllVersions, LatestVersions, SpecificVersions
+from serving.server.options import LoadOptions
 from tfrec.errors import ArtifactError
 
 

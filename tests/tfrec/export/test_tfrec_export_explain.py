@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from serving import recommend
-from serving.model_server import ModelServer
-from serving.options import ModelOptions, ServerOptions
+from serving.server.model_server import ModelServer
+from serving.server.options import ModelOptions, ServerOptions
 from tests.trainer.raw_rows import padded
 from tfrec.export.retrieval import REASONS
 from trainer.model import load_model

@@ -1,0 +1,1 @@
+"""Protocol messages of TF Serving that its API package leaves out."""

@@ -1,0 +1,159 @@
+"""The flags' names, types, defaults and help; nothing here imports TensorFlow."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from serving.server.options import GrpcOptions, LoadOptions, RestOptions, ServerOptions
+from tfrec.command_line import ArgumentParser, at_least
+
+_EXAMPLE = """\
+example: python -m serving.server --model_base_path=EXPORT/two_tower --model_name=two_tower --port=8500
+
+Serves SavedModels over gRPC, and with --rest_api_port over REST, as TensorFlow Serving does and with its flags. The
+base path holds one folder per version; a new one is picked up while the server runs, and takes over without a failed
+request.
+"""
+# tensorflow_model_server's flags that set nothing here: a command line that works there works here.
+_WITHOUT_EFFECT = (
+    "flush_filesystem_caches",
+    "num_load_threads",
+    "num_unload_threads",
+    "per_process_gpu_memory_fraction",
+    "remove_unused_fields_from_bundle_metagraph",
+)
+
+
+def make_parser() -> ArgumentParser:
+    """Return the parser of the server's command line."""
+    parser = ArgumentParser(prog="python -m serving.server", example=_EXAMPLE)
+    _add_models(parser)
+    _add_loading(parser)
+    _add_grpc(parser)
+    _add_rest(parser)
+    _add_running(parser)
+    for name in _WITHOUT_EFFECT:
+        parser.add_argument(f"--{name}", help="taken for TF Serving's sake; changes nothing here")
+    return parser
+
+
+def _add_models(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model_name", default="default", help="the name that requests use (%(default)s)")
+    add("--model_base_path", type=Path, help="directory that holds one folder per version")
+    add("--model_config_file", type=Path, help="ModelServerConfig text proto: several models, policies, labels")
+    add(
+        "--model_config_file_poll_wait_seconds",
+        type=float,
+        default=0.0,
+        help="time between two looks at that file; 0 reads it once (%(default)s)",
+    )
+    _add_switch(
+        parser,
+        "allow_version_labels_for_unavailable_models",
+        "labels may name versions that are not there yet; needed for labels at the start",
+    )
+
+
+def _add_loading(parser: ArgumentParser) -> None:
+    load, add = LoadOptions(), parser.add_argument
+    add(
+        "--file_system_poll_wait_seconds",
+        type=float,
+        default=load.poll_wait_seconds,
+        help="time between two looks for new versions; 0 looks once, a negative value never (%(default)s)",
+    )
+    add(
+        "--max_num_load_retries",
+        type=at_least(0),
+        default=load.max_num_load_retries,
+        help="retries of a version that fails to load (%(default)s)",
+    )
+    add(
+        "--load_retry_interval_micros",
+        type=at_least(0),
+        default=int(load.load_retry_interval_seconds * 1e6),
+        help="time between two of them (%(default)s)",
+    )
+    add("--saved_model_tags", default="serve", help="tags of the graph to load, with commas between (%(default)s)")
+    _add_switch(parser, "enable_model_warmup", "replay assets.extra/tf_serving_warmup_requests", default=True)
+
+
+def _add_grpc(parser: ArgumentParser) -> None:
+    defaults, grpc, add = ServerOptions(models=()), GrpcOptions(), parser.add_argument
+    add("--port", type=at_least(0, 65535), default=defaults.port, help="gRPC port; 0 takes any free one (%(default)s)")
+    add("--host", default=defaults.host, help="address to listen on; 0.0.0.0 for all (%(default)s)")
+    add("--grpc_socket_path", type=Path, help="listen on this Unix socket too")
+    add(
+        "--grpc_max_threads",
+        type=at_least(1),
+        default=grpc.max_threads,
+        help="calls answered at the same time (%(default)s here: four per core)",
+    )
+    add("--grpc_channel_arguments", default="", help="name=value,… for the gRPC server")
+    add("--ssl_config_file", type=Path, help="SSLConfig text proto: keys and certificates as PEM")
+    _add_switch(parser, "enable_grpc_healthcheck_service", "answer grpc.health.v1.Health")
+
+
+def _add_rest(parser: ArgumentParser) -> None:
+    rest, add = RestOptions(), parser.add_argument
+    add("--rest_api_port", type=at_least(0, 65535), default=0, help="port for REST; 0 opens none (%(default)s)")
+    add(
+        "--rest_api_num_threads",
+        type=at_least(1),
+        default=rest.num_threads,
+        help="REST requests answered at the same time (%(default)s here: four per core)",
+    )
+    add(
+        "--rest_api_timeout_in_ms",
+        type=at_least(1),
+        default=int(rest.timeout_seconds * 1000),
+        help="time that a REST request may run (%(default)s)",
+    )
+    _add_switch(parser, "rest_api_enable_cors_support", "send CORS headers: pages of any origin may ask")
+    add(
+        "--monitoring_config_file",
+        type=Path,
+        help="MonitoringConfig text proto: metrics on the REST port",
+    )
+
+
+def _add_running(parser: ArgumentParser) -> None:
+    defaults, add = ServerOptions(models=()), parser.add_argument
+    _add_switch(parser, "enable_batching", "run requests that wait at the same time as one")
+    add("--batching_parameters_file", type=Path, help="BatchingParameters text proto")
+    for name, what in (("session", "both of these"), ("intra_op", "within an op"), ("inter_op", "between ops")):
+        flag = f"--tensorflow_{name}_parallelism"
+        add(flag, type=at_least(0), default=0, help=f"threads {what}; 0 lets TensorFlow choose (%(default)s)")
+    _add_switch(parser, "enable_serialization_as_tensor_content", "answer with raw tensor bytes, not typed fields")
+    _add_switch(parser, "enable_signature_method_name_check", "hold classify and regress to signatures made for them")
+    add(
+        "--max_request_bytes",
+        type=at_least(1, 2**31 - 1),
+        default=defaults.max_request_bytes,
+        help="largest request, and largest tensor in one (%(default)s)",
+    )
+    add(
+        "--drain_timeout_seconds",
+        type=float,
+        default=defaults.drain_timeout_seconds,
+        help="time that running calls get to finish at the end (%(default)s)",
+    )
+    add("--workers", type=at_least(1), default=1, help="server processes that share the ports (%(default)s)")
+    add("--shares_ports", action="store_true", help=argparse.SUPPRESS)  # a worker's, from its supervisor
+    add("--supervisor_fd", type=int, default=-1, help=argparse.SUPPRESS)
+
+
+def _add_switch(parser: ArgumentParser, name: str, what: str, *, default: bool = False) -> None:
+    """Add a flag that is written `--name`, `--name=true` or `--name=false`."""
+    text: dict[str, Any] = {"help": f"{what} ({'true' if default else 'false'})"}
+    parser.add_argument(f"--{name}", type=_boolean, nargs="?", const=True, default=default, **text)
+
+
+def _boolean(text: str) -> bool:
+    values = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"got {text!r}; allowed: true, false")
+    return values[text.lower()]

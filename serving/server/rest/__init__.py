@@ -1,0 +1,1 @@
+"""The REST side: paths, JSON to requests, answers to JSON, and the HTTP server."""

@@ -1,0 +1,1 @@
+"""The gRPC side: services, health, TLS, ports and Unix sockets."""

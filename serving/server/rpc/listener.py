@@ -1,0 +1,60 @@
+"""The gRPC server itself: threads, limits, credentials and addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent import futures
+
+import grpc
+
+from serving.server.options import ServerOptions, TlsOptions
+from tfrec.errors import ConfigError
+
+
+def open_grpc_server(options: ServerOptions, register: Callable[[grpc.Server], None]) -> tuple[grpc.Server, int]:
+    """Return a gRPC server with the services that `register` adds, not started, and its port.
+
+    Raises ConfigError for an address that can't be listened on.
+    """
+    pool = futures.ThreadPoolExecutor(options.grpc.max_threads, thread_name_prefix="call")
+    server = grpc.server(
+        pool, options=_channel_options(options), maximum_concurrent_rpcs=options.grpc.max_concurrent_calls
+    )
+    register(server)
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    address = f"{host}:{options.port}"
+    tls = options.grpc.tls
+    try:
+        port = server.add_secure_port(address, _credentials(tls)) if tls else server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"can't listen on {address}: the port is taken, the host is not this machine's"
+            f"{', or --ssl_config_file holds no key and certificate that fit' if tls else ''}; "
+            "choose another --port, or 0 for any free one"
+        ) from error
+    path = options.grpc.socket_path
+    if path is not None:
+        try:
+            server.add_insecure_port(f"unix:{path}")
+        except RuntimeError as error:
+            raise ConfigError(f"--grpc_socket_path: can't listen on {path}; choose another path") from error
+    return server, port
+
+
+def _channel_options(options: ServerOptions) -> list[tuple[str, int | str]]:
+    return [
+        ("grpc.max_receive_message_length", options.max_request_bytes),
+        # Answers are the model's, not the caller's, to make large.
+        ("grpc.max_send_message_length", -1),
+        # Else a second server on the same port starts without an error, and the two share the requests at random.
+        ("grpc.so_reuseport", int(options.shares_ports)),
+        *options.grpc.channel_arguments,
+    ]
+
+
+def _credentials(tls: TlsOptions) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials(
+        [(tls.server_key.encode(), tls.server_cert.encode())],
+        root_certificates=tls.custom_ca.encode() or None,
+        require_client_auth=tls.verifies_clients,
+    )
