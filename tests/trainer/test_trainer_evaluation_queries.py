@@ -17,7 +17,7 @@ from trainer.evaluation.config import EvaluationConfig, Negatives, UserSample
 from trainer.evaluation.lists import ranked_chunks
 from trainer.evaluation.negatives import DrawnCandidates, GivenCandidates
 from trainer.evaluation.negatives_file import read_negatives
-from trainer.evaluation.queries import RetrievalQueries, retrieval_queries
+from trainer.evaluation.queries import RetrievalQueries, reading_training, retrieval_queries
 from trainer.evaluation.query_sets import query_sets
 
 TEMPORAL = "split={strategy: temporal, validation: 0.15, test: 0.2}"
@@ -306,3 +306,21 @@ def test_users_without_given_negatives_are_left_out_and_counted(world, tmp_path)
     assert found.queries.users.tolist() == [user for user in asked.tolist() if user < 100]
     assert f"{(asked >= 100).sum()} users have no line and are left out" in found.meaning
     assert found.meaning.startswith("NOT the full catalogue")
+
+
+def test_a_history_of_training_events_alone_brings_what_stands_beside_each_of_them(world):
+    beside = {"times": "event_time_ms", "gaps": "gap_seconds"}
+    sequences = [f"features.{n}={{role: user, kind: sequence, length: 20, of: {of}}}" for n, of in beside.items()]
+    world.dataset("beside_history", *sequences)
+    data = world.data("beside_history")
+    train, ids = data.train, data.catalogue.features["item_id"]
+    queries = reading_training(data, retrieval_queries(data, "test", "at_event"))
+    assert len(queries.users) > 200
+    for row, user in enumerate(queries.users):
+        mine = sorted(np.flatnonzero(train["user_index"] == user), key=lambda place: train["event_position"][place])
+        times = [int(train["event_time_ms"][place]) for place in mine]
+        gaps = [0.0, *((b - a) / 1000 for a, b in pairwise(times))]
+        expected = {"history": [ids[train["item_index"][place]] for place in mine], "times": times, "gaps": gaps}
+        for name, values in expected.items():
+            found = queries.features[name][row]
+            np.testing.assert_allclose(found, values[-20:] + [0] * (20 - len(values)), rtol=1e-6 * (name == "gaps"))

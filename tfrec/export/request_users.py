@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from tfrec.dataset.records import Tensors
 from tfrec.export.id_lookup import IdLookup
-from tfrec.export.signature import Input, missing
+from tfrec.export.signature import Input, broadcast_batch, missing
 from tfrec.export.tables import ExportTables, FeatureTable, request_features
 from tfrec.feature_transform import FeatureTransform, raw_specs
-from tfrec.schema import Schema
+from tfrec.schema import EVENT_TIME_MS, Schema
 
 
 class RequestUsers(tf.Module):
@@ -26,9 +26,10 @@ class RequestUsers(tf.Module):
         self._table = FeatureTable(tables.user_features, schema, transform)
 
     def specs(self, needs: Collection[str]) -> dict[str, tf.TensorSpec]:
-        """Raw user and context features among `needs`, and the user id."""
+        """Raw user and context features among `needs`, the user id, and the time of the request where it is needed."""
         of_role = self._schema.of_role("user", "context")
-        return raw_specs({n: f for n, f in of_role.items() if n in needs or n == self._schema.user_id})
+        found = raw_specs({n: f for n, f in of_role.items() if n in needs or n == self._schema.user_id})
+        return found | ({EVENT_TIME_MS: tf.TensorSpec([None], tf.int64)} if EVENT_TIME_MS in needs else {})
 
     def inputs(self, needs: Collection[str]) -> dict[str, Input]:
         """The same as inputs of a signature; all but the id may be left out."""
@@ -40,4 +41,8 @@ class RequestUsers(tf.Module):
         of_role = self._schema.of_role("user", "context")
         raw = {name: value for name, value in request.items() if name in of_role}
         rows = self._lookup(raw[self._schema.user_id])
-        return request_features(raw, self._schema.user_id, rows, self._table, self._transform), rows
+        features = request_features(raw, self._schema.user_id, rows, self._table, self._transform)
+        if EVENT_TIME_MS in request:  # now, unless the request says another time
+            given, now = request[EVENT_TIME_MS], tf.cast(tf.timestamp() * 1000, tf.int64)
+            features[EVENT_TIME_MS] = broadcast_batch(tf.where(given > 0, given, now), tf.shape(rows)[0])
+        return features, rows

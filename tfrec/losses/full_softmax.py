@@ -59,26 +59,28 @@ def _all_chunks(
     """(loss, gradients by queries, items and biases)."""
     count, num_items = tf.shape(queries)[0], tf.shape(items)[0]
     rows = tf.clip_by_value(CHUNK_LOGITS // num_items, 1, CHUNK_ROWS)
+    chunks = tf.maximum(-(-count // rows), 1)  # one at least: nothing cannot be put together
     narrow = tf.cast(items, compute_type)
     # Weights of 1 / batch would vanish in float16: what they are multiplied with is multiplied as far larger numbers.
     unit = tf.maximum(tf.reduce_max(row_weights), 1e-30)
 
     def chunk(
-        begin: tf.Tensor, total: tf.Tensor, parts: tf.TensorArray, by_item: tf.Tensor, by_bias: tf.Tensor
+        index: tf.Tensor, total: tf.Tensor, parts: tf.TensorArray, by_item: tf.Tensor, by_bias: tf.Tensor
     ) -> tuple[tf.Tensor | tf.TensorArray, ...]:
-        end = tf.minimum(begin + rows, count)
+        begin, end = index * rows, tf.minimum(index * rows + rows, count)
         query, weight = tf.cast(queries[begin:end], compute_type), row_weights[begin:end]
         logits = tf.cast(tf.matmul(query, narrow, transpose_b=True), tf.float32) + biases
         losses, errors = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=targets[begin:end])
         scaled = errors * (weight / unit)[:, None]
         errors = tf.cast(scaled, compute_type)
-        parts = parts.write(begin // rows, tf.cast(tf.matmul(errors, narrow), tf.float32))
+        parts = parts.write(index, tf.cast(tf.matmul(errors, narrow), tf.float32))
         by_item += tf.cast(tf.matmul(errors, query, transpose_a=True), tf.float32)
-        return end, total + tf.tensordot(losses, weight, 1), parts, by_item, by_bias + tf.reduce_sum(scaled, axis=0)
+        total += tf.tensordot(losses, weight, 1)
+        return index + 1, total, parts, by_item, by_bias + tf.reduce_sum(scaled, axis=0)
 
-    parts = tf.TensorArray(tf.float32, -(-count // rows), infer_shape=False, element_shape=[None, items.shape[1]])
+    parts = tf.TensorArray(tf.float32, chunks, infer_shape=False, element_shape=[None, items.shape[1]])
     start = (tf.zeros([], tf.int32), tf.zeros([]), parts, tf.zeros_like(items), tf.zeros_like(biases))
     _, total, parts, by_item, by_bias = tf.while_loop(
-        lambda begin, *_: begin < count, chunk, start, parallel_iterations=1
+        lambda index, *_: index < chunks, chunk, start, parallel_iterations=1
     )
     return total, unit * parts.concat(), unit * by_item, unit * by_bias

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfrec.dataset.interactions import Interactions
 from tfrec.dataset.records import Arrays
-from tfrec.schema import EVENT_POSITION, EVENT_TIME_MS, ITEM_INDEX, USER_INDEX, Users
+from tfrec.schema import EVENT_POSITION, EVENT_TIME_MS, GAP_SECONDS, ITEM_INDEX, LABEL, USER_INDEX, Users
 from trainer.data import JobData
 
 # What the user tower reads: the history up to the user's first event of the split, or training events alone.
@@ -98,12 +98,16 @@ def retrieval_queries(
 
 
 def reading_training(data: JobData, queries: RetrievalQueries) -> RetrievalQueries:
-    """The same queries, with a history of training events alone."""
-    name = data.schema.history
-    if name is None:
+    """The same queries, with a history of training events alone, and so with what stands beside it."""
+    schema = data.schema
+    if schema.history is None:
         return queries
-    history = _training_history(data, queries.users, queries.features[name].shape[1])
-    return replace(queries, features={**queries.features, name: history})
+    histories = {}
+    for name in schema.side_by_side(schema.history):
+        of_events = _of_training_events(data, schema.sequence_source(name))
+        if of_events is not None:
+            histories[name] = _training_history(data, queries.users, queries.features[name], of_events)
+    return replace(queries, features={**queries.features, **histories})
 
 
 def window_queries(data: JobData, edges_ms: tuple[int, int], *, excludes_seen: bool = True) -> RetrievalQueries:
@@ -154,7 +158,27 @@ def _first_share(records: Arrays, share: float) -> np.ndarray:
     return result
 
 
-def _training_history(data: JobData, users: np.ndarray, length: int) -> np.ndarray:
-    items = data.model_inputs.train.last(users, length)
-    encoded = data.catalogue.features[data.schema.item_id]
-    return np.where(items >= 0, encoded[np.maximum(items, 0)], 0)
+def _of_training_events(data: JobData, source: str) -> np.ndarray | None:
+    """What a sequence holds of each training event, in the order of `train.items`; None where no record has it."""
+    train = data.model_inputs.train
+    if source == data.schema.item_id:
+        return data.catalogue.features[source][train.items]
+    if source == LABEL:  # the sequence has it before any threshold
+        return None
+    if source == GAP_SECONDS:
+        assert train.times_ms is not None
+        gaps = np.diff(train.times_ms, prepend=train.times_ms[:1]) / 1000
+        gaps[train.row_splits[:-1][np.diff(train.row_splits) > 0]] = 0
+        return gaps.astype(np.float32)
+    records = data.columns("train", (USER_INDEX, EVENT_POSITION, source))
+    return records[source][np.lexsort((records[EVENT_POSITION], records[USER_INDEX]))]
+
+
+def _training_history(data: JobData, users: np.ndarray, given: np.ndarray, of_events: np.ndarray) -> np.ndarray:
+    """Of each user's last training events, oldest first, padded at the end with 0; of the shape of `given`."""
+    splits = data.model_inputs.train.row_splits
+    counts = np.minimum(np.diff(splits)[users], given.shape[1])
+    columns = np.arange(given.shape[1])
+    places = (splits[users + 1] - counts)[:, None] + columns
+    is_there = columns < counts[:, None]
+    return np.where(is_there, of_events[np.where(is_there, places, 0)], 0).astype(given.dtype)

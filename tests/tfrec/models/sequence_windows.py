@@ -1,5 +1,6 @@
-"""Batches of packed windows made from lists of items, and a small world in which what comes next is known."""
+"""Batches of packed windows made from lists of items, a small world in which what comes next is known, plain loops."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -37,11 +38,11 @@ def encoded(model, batch):
     return model._encoder.encode(model._asked(batch).steps, Mode()).numpy()
 
 
-def next_item_share(cls, config, steps=60, **choices):
+def next_item_share(cls, config, steps=60, learning_rate=0.02, **choices):
     """After training on cycles 0 → 1 → … → 5 → 0: how often the next item comes first."""
     taken = [[(start + i) % 6 for i in range(5)] for start in range(6)]
     model = cls(config(embedding_dim=16, **choices), inputs_of(taken, 6, 6))
-    optimizer = tf.keras.optimizers.Adam(0.02)
+    optimizer = tf.keras.optimizers.Adam(learning_rate)
     model.compile(optimizer=optimizer)
     optimizer.build(model.trainable_variables)
     batch = windows(*[[row] for row in taken])
@@ -60,3 +61,45 @@ def next_item_share(cls, config, steps=60, **choices):
     model.refresh()
     scores = model.scores(request(range(6), [row[1:4] for row in taken])).numpy()
     return np.mean(scores.argmax(axis=1) == [(row[3] + 1) % 6 for row in taken])
+
+
+def normed(x, gains):
+    return gains * x / math.sqrt((x**2).mean() + 1e-6)
+
+
+def item_steps_by_hand(model, items):
+    """What the encoder reads of items alone."""
+    table = model._items.table.numpy().astype(float)
+    return [table[2 + item] * math.sqrt(model.config.embedding_dim) for item in items]
+
+
+def outputs_by_hand(model, steps):
+    """One vector per step of a sequence through layers of attention, a step at a time."""
+    encoder, dim = model._encoder, model.config.embedding_dim
+    steps = [step + encoder.positions.numpy()[t] for t, step in enumerate(steps)]
+    heads = model.config.encoder.heads
+    width = dim // heads
+    for layer in encoder.layers_of:
+        weights = [variable.numpy().astype(float) for variable in layer]
+        norm_attention, queries, keys_values, output, norm_wide, wide, wide_bias, narrow, narrow_bias = weights
+        inner = [normed(x, norm_attention) for x in steps]
+        attended = []
+        for t in range(len(steps)):
+            joined = []
+            for head in range(heads):
+                part = slice(head * width, (head + 1) * width)
+                query = (inner[t] @ queries)[part]
+                keys = [(x @ keys_values[:, :dim])[part] for x in inner[: t + 1 if model.is_causal else len(inner)]]
+                values = [(x @ keys_values[:, dim:])[part] for x in inner[: t + 1 if model.is_causal else len(inner)]]
+                logits = [float(query @ key) / math.sqrt(width) for key in keys]
+                total = sum(math.exp(logit) for logit in logits)
+                joined += list(sum(math.exp(logit) / total * v for logit, v in zip(logits, values, strict=True)))
+            attended.append(np.array(joined) @ output)
+        steps = [x + a for x, a in zip(steps, attended, strict=True)]
+        steps = [x + np.maximum(normed(x, norm_wide) @ wide + wide_bias, 0) @ narrow + narrow_bias for x in steps]
+    return [normed(x, encoder.norm_output.numpy()) for x in steps]
+
+
+def logits_by_hand(model, output):
+    table, bias = model._items.table.numpy().astype(float), model._items.bias.numpy()[:, 0]
+    return [float(output @ table[2 + item]) + bias[2 + item] for item in range(7)]

@@ -1,23 +1,38 @@
 """The transformer against plain loops, packed against one by one, no look ahead, the served history; the contract."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.contracts import PersonalContract
-from tests.tfrec.models.sequence_windows import PACKED, encoded, next_item_share, windows
+from tests.tfrec.models.sequence_windows import (
+    PACKED,
+    encoded,
+    item_steps_by_hand,
+    logits_by_hand,
+    next_item_share,
+    outputs_by_hand,
+    windows,
+)
 from tests.tfrec.models.taken_items import inputs_of, request
 from tfrec.errors import ConfigError
 from tfrec.models.transformer import Transformer, TransformerConfig
 
 NON_DEFAULT = {
     "embedding_dim": 12,
-    "length": 7,
     "embedding_stddev": 0.25,
+    "item_features": ["genres"],
+    "context_features": ["device"],
+    "time": ["gap", "hour"],
+    "context_dropout": 0.25,
+    "length": 7,
     "loss": {"kind": "gbce", "num_negatives": 33, "alpha": 0.25, "calibration": 0.5},
-    "encoder": {"kind": "attention", "layers": 3, "heads": 4, "expansion": 1.5, "dropout": 0.25},
+    "encoder": {"kind": "attention", "layers": 3, "heads": 4, "expansion": 1.5, "dropout": 0.25, "relative_time": True},
 }
 SMALL = ("model.embedding_dim=32", "train.batch_size=600", "train.epochs=12", "train.learning_rate=0.01")
 
@@ -61,50 +76,13 @@ def model_of(cls=Transformer, config=TransformerConfig, history=6, **choices):
     return model
 
 
-def normed(x, gains):
-    return gains * x / math.sqrt((x**2).mean() + 1e-6)
-
-
-def outputs_by_hand(model, items):
-    """One vector per step, a step at a time."""
-    encoder, dim = model._encoder, model.config.embedding_dim
-    table = model._items.table.numpy().astype(float)
-    steps = [table[2 + item] * math.sqrt(dim) + encoder.positions.numpy()[t] for t, item in enumerate(items)]
-    heads = model.config.encoder.heads
-    width = dim // heads
-    for layer in encoder.layers_of:
-        weights = [variable.numpy().astype(float) for variable in layer]
-        norm_attention, queries, keys_values, output, norm_wide, wide, wide_bias, narrow, narrow_bias = weights
-        inner = [normed(x, norm_attention) for x in steps]
-        attended = []
-        for t in range(len(steps)):
-            joined = []
-            for head in range(heads):
-                part = slice(head * width, (head + 1) * width)
-                query = (inner[t] @ queries)[part]
-                keys = [(x @ keys_values[:, :dim])[part] for x in inner[: t + 1]]
-                values = [(x @ keys_values[:, dim:])[part] for x in inner[: t + 1]]
-                logits = [float(query @ key) / math.sqrt(width) for key in keys]
-                total = sum(math.exp(logit) for logit in logits)
-                joined += list(sum(math.exp(logit) / total * v for logit, v in zip(logits, values, strict=True)))
-            attended.append(np.array(joined) @ output)
-        steps = [x + a for x, a in zip(steps, attended, strict=True)]
-        steps = [x + np.maximum(normed(x, norm_wide) @ wide + wide_bias, 0) @ narrow + narrow_bias for x in steps]
-    return [normed(x, encoder.norm_output.numpy()) for x in steps]
-
-
-def logits_by_hand(model, output):
-    table, bias = model._items.table.numpy().astype(float), model._items.bias.numpy()[:, 0]
-    return [float(output @ table[2 + item]) + bias[2 + item] for item in range(7)]
-
-
 @pytest.mark.parametrize(("layers", "heads"), [(1, 1), (2, 2)])
 def test_scores_are_those_of_plain_loops_over_the_history(layers, heads):
     model = model_of(encoder={"layers": layers, "heads": heads})
     histories = [[0, 1, 2], [3], [5, 4, 3, 2, 1, 0]]
     found = model.scores(request([0, 1, None], histories)).numpy()
     for row, items in enumerate(histories):
-        expected = logits_by_hand(model, outputs_by_hand(model, items)[-1])
+        expected = logits_by_hand(model, outputs_by_hand(model, item_steps_by_hand(model, items))[-1])
         np.testing.assert_allclose(found[row, :6], expected[:6], rtol=1e-4, atol=1e-4)
         assert found[row, 6] < found[row, :6].min()  # nobody took it
 
@@ -134,7 +112,8 @@ def test_the_loss_is_the_cross_entropy_of_every_next_item_one_sequence_at_a_time
     model = model_of()
     losses = []
     for sequence in (s for row in PACKED for s in row):
-        for output, following in zip(outputs_by_hand(model, sequence[:-1]), sequence[1:], strict=True):
+        outputs = outputs_by_hand(model, item_steps_by_hand(model, sequence[:-1]))
+        for output, following in zip(outputs, sequence[1:], strict=True):
             logits = logits_by_hand(model, output)
             losses.append(math.log(sum(math.exp(logit) for logit in logits)) - logits[following])
     assert float(model.compute_loss(windows(*PACKED))) == pytest.approx(np.mean(losses), rel=1e-5)
@@ -202,3 +181,12 @@ def test_one_key_swaps_the_encoder_and_one_alone_can_be_set():
 def test_what_does_not_fit_is_refused_in_one_line(choices, history, message):
     with pytest.raises(ConfigError, match=message):
         model_of(history=history, **choices)
+
+
+@pytest.mark.slow
+def test_loss_and_gradients_are_those_of_one_device_on_two_replicas():
+    """In a process of its own: logical devices are set up before TensorFlow starts."""
+    script = Path(__file__).parent / "sequence_replicas_process.py"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len([line for line in done.stdout.splitlines() if line.startswith("same: ")]) == 3, done.stdout

@@ -3,7 +3,8 @@ r"""Self-attention over a sequence (SASRec, Kang & McAuley 2018; bidirectional B
 .. math:: x \leftarrow x + A(\mathrm{norm}(x)), \qquad x \leftarrow x + W_2\, \mathrm{ReLU}(W_1\, \mathrm{norm}(x))
 
 with the normalisation (`rms_norm`) before each part and once more behind the last, and learnt vectors of the places
-added first, counted from the start of a segment.
+added first, counted from the start of a segment. With `relative_time` a learnt number for each octave of the time
+between two steps is added to the logit of their attention, as TiSASRec tells gaps apart (Li et al. 2020).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tfrec.layers.byte_dropout import kept_shares
 from tfrec.layers.rms_norm import rms_norm
 from tfrec.layers.tables import look_up
 from tfrec.models.sequences.encoder import EncoderConfig, Mode, SequenceEncoder, Steps
+from tfrec.models.sequences.time_vectors import OCTAVES, bias_of_gaps, octave
 
 POSITION_STDDEV = 0.02
 
@@ -32,6 +34,7 @@ class AttentionConfig(EncoderConfig):
     heads: int = Field(2, ge=1, description="of each layer; they divide model.embedding_dim")
     expansion: float = Field(4.0, gt=0, description="width of the feed-forward part over that of the steps")
     dropout: float = Field(0.2, ge=0, lt=1, description="of the steps' vectors and of what each part adds to them")
+    relative_time: bool = Field(False, description="attention is biased by the time between two steps")
 
     def activations(self, dim: int, length: int) -> int:
         return self.layers * (round((6 + self.expansion) * dim) + self.heads * length)
@@ -84,6 +87,9 @@ class AttentionEncoder(SequenceEncoder):
 
         positions = tf.random.stateless_normal([length, dim], [seed, 0], stddev=POSITION_STDDEV)
         self.positions = tf.Variable(positions, name="positions")
+        self.reads_times = config.relative_time
+        if config.relative_time:
+            self.bias_by_gap = tf.Variable(tf.zeros([config.heads, OCTAVES]), name="bias_by_gap")
         self.layers_of = [
             _Layer(
                 tf.Variable(tf.ones([dim]), name=f"norm_attention_{number}"),
@@ -106,20 +112,21 @@ class AttentionEncoder(SequenceEncoder):
         if mode.seed is not None and self._config.dropout:
             shape = tf.stack([rows * length, self._dim])
             masks = list(kept_shares(len(masks), shape, self._config.dropout, mode.seed))
-        mask = block_mask(steps.segments, is_causal=self._is_causal)
+        mask, bias = block_mask(steps.segments, is_causal=self._is_causal), self._bias(steps)
         values = _dropped(self._placed(steps), masks[0])
         for number, layer in enumerate(self.layers_of):
             normed = tf.cast(rms_norm(values, layer.norm_attention), mode.compute_type)
             queries = self._by_head(_times(normed, layer.queries), length, 1)[0]
             keys, others = self._by_head(_times(normed, layer.keys_values), length, 2)
-            attended = block_attention(queries, keys, others, mask)
+            attended = block_attention(queries, keys, others, mask, bias)
             values += _dropped(self._joined(attended, layer), masks[1 + 2 * number])
             values += _dropped(_feed_forward(values, layer, mode.compute_type), masks[2 + 2 * number])
         return tf.reshape(rms_norm(values, self.norm_output), [rows, length, self._dim])
 
     def summarise(self, steps: Steps, last: tf.Tensor) -> tf.Tensor:
         rows, length = tf.unstack(tf.shape(steps.segments))
-        mask = block_mask(steps.segments, is_causal=self._is_causal)
+        mask, bias = block_mask(steps.segments, is_causal=self._is_causal), self._bias(steps)
+        mask = mask if bias is None else mask + bias
         values = self._placed(steps)
         asked = tf.range(rows) * length + last
         for number, layer in enumerate(self.layers_of):
@@ -132,6 +139,13 @@ class AttentionEncoder(SequenceEncoder):
             values += self._joined(block_attention(queries, keys, others, mask), layer)
             values += _feed_forward(values, layer, tf.float32)
         return rms_norm(values, self.norm_output)
+
+    def _bias(self, steps: Steps) -> tf.Tensor | None:
+        """Of each pair of steps, float32 [rows, heads, length, length]."""
+        times = steps.times_ms
+        if not self.reads_times or times is None:
+            return None
+        return bias_of_gaps(self.bias_by_gap, octave(tf.abs(times[:, :, None] - times[:, None, :])))
 
     def _placed(self, steps: Steps) -> tf.Tensor:
         """Steps with the vectors of their places, [rows · length, dim]."""

@@ -1,10 +1,15 @@
-"""The history of a request as steps: the last events of each row, from the left."""
+"""The history of a request as steps: the last events of each row, from the left; requests of like length together."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from tfrec.dataset.records import Tensors
+
+ROWS_AT_ONCE = 64
 
 
 class HistoryRows(NamedTuple):
@@ -45,3 +50,31 @@ def history_rows(ids: tf.Tensor, length: int) -> HistoryRows:
     columns = tf.where(is_step, places + (counts - kept)[:, None], 0)
     segments = tf.cast(is_step, tf.int32)
     return HistoryRows(columns, segments, tf.where(is_step, places, 0), kept)
+
+
+def by_length(function: Callable[[Tensors], tf.Tensor], features: Tensors, history: str) -> tf.Tensor:
+    """What a function says of requests, some at a time, those with the shortest histories first.
+
+    A batch is as wide as its longest history: most of a large one would be padding, and not fit into a cache.
+
+    Args:
+        function: encoded features of some requests → float32 [some, dim].
+        features: of all requests, [batch] or [batch, width].
+        history: name of the feature that is the history; padded with 0.
+
+    Returns:
+        float32 [batch, dim], in the order of the requests.
+
+    """
+    counts = tf.math.count_nonzero(features[history], axis=1)
+    batch, order = tf.size(counts), tf.argsort(counts, stable=True)
+    chunks = tf.maximum(-(-batch // ROWS_AT_ONCE), 1)
+
+    def chunk(index: tf.Tensor, parts: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        rows = order[index * ROWS_AT_ONCE : (index + 1) * ROWS_AT_ONCE]
+        found = function({name: tf.gather(values, rows) for name, values in features.items()})
+        return index + 1, parts.write(index, found)
+
+    parts = tf.TensorArray(tf.float32, chunks, infer_shape=False)
+    _, parts = tf.while_loop(lambda index, _: index < chunks, chunk, (0, parts), parallel_iterations=1)
+    return tf.gather(parts.concat(), tf.argsort(order))

@@ -39,7 +39,10 @@ class GruEncoder(SequenceEncoder):
         super().__init__(name="gru_encoder")
         self._config, self._dim = config, dim
         stddev = dim**-0.5
-        self.kernels, self.recurrent, self.biases, self.state_biases = [], [], [], []
+        self.kernels: list[tf.Variable] = []
+        self.recurrent: list[tf.Variable] = []
+        self.biases: list[tf.Variable] = []
+        self.state_biases: list[tf.Variable] = []
         for number in range(config.layers):
             for place, (matrices, name) in enumerate(((self.kernels, "kernel"), (self.recurrent, "recurrent"))):
                 drawn = tf.random.stateless_normal([dim, 3 * dim], [seed, 2 * number + place], stddev=stddev)

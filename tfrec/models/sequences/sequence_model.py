@@ -1,11 +1,12 @@
 r"""What the sequence models share: they read a user's events in their order, and score all items as the next one.
 
-.. math:: h_1 \dots h_n = \mathrm{encoder}(x_1 \dots x_n), \qquad s_t(i) = h_t \cdot e_i + b_i
+.. math:: h_1 \dots h_n = \mathrm{encoder}(x_1 \dots x_n), \qquad s_t(i) = q(h_t, c_{t+1}) \cdot e_i + b_i
 
-x_t is what is known of event t, above all the vector √dim · e of its item, and e is the same table on both sides. A
-model answers from the last step of the history that the request gives, or that the served graph knows of its user: the
-next request with one more item has another answer, and nothing is trained for it. Of whom there is no history nothing
-is known, and gets what is popular; what nobody took stands last.
+x_t is what is known of event t: the vector √dim · e of its item, where e is the same table on both sides, and what
+`step_context` adds. c is what is known of the request, and q bends the output by it. A model answers from the last step
+of the history that the request gives, or that the served graph knows of its user: the next request with one more item
+has another answer, and nothing is trained for it. Who has no history gets what is popular; items that nobody took, and
+of which no features are read, stand last.
 """
 
 from __future__ import annotations
@@ -20,46 +21,48 @@ from tfrec.dataset.records import Tensors
 from tfrec.dataset.window_batches import NEXT, SEGMENT, STEP, Windows
 from tfrec.errors import ConfigError
 from tfrec.layers import IdTable, TableShape
-from tfrec.models.base import ModelConfig, RetrievalModel, TwoTowerEmbeddings
+from tfrec.models.base import RetrievalModel, TwoTowerEmbeddings
 from tfrec.models.inputs import ModelInputs
 from tfrec.models.learning import GradientModel, TrainingRows, frozen_variable
 from tfrec.models.profiles.cold_start import popularity_prior
 from tfrec.models.sequences.encoder import EncoderConfig, Mode, Steps
 from tfrec.models.sequences.encoders import make_encoder
-from tfrec.models.sequences.history_rows import history_rows
-from tfrec.models.sequences.item_vectors import ItemVectors, Scored
+from tfrec.models.sequences.history_rows import HistoryRows, by_length, history_rows
+from tfrec.models.sequences.item_vectors import ItemsConfig, ItemVectors
 from tfrec.models.sequences.next_item_loss import LossConfig, NextItemLoss, SoftmaxConfig
+from tfrec.models.sequences.step_context import Context, ContextConfig, StepContext
 from tfrec.schema import ITEM_INDEX, Schema, SequenceFeature
 
-ENCODER_SALT, NEGATIVES_SALT, MASK_SALT = 1, 2, 3
-NEW_ITEM = -1e3  # bias of an item that nobody took: below all others
+ENCODER_SALT, NEGATIVES_SALT, MASK_SALT, CONTEXT_SALT = 1, 2, 3, 4
 LONGEST = 200  # unless told
 
 
-class SequenceConfig(ModelConfig):
+class SequenceConfig(ItemsConfig, ContextConfig):
     """Choices that all sequence models have."""
 
-    embedding_dim: int = Field(128, ge=1, description="of items and steps")
     length: int | None = Field(
         None, ge=1, description="events that are read, at most those of the dataset's history; null: those, 200 at most"
     )
-    embedding_stddev: float = Field(0.02, gt=0, description="of the initial item vectors")
     loss: LossConfig = SoftmaxConfig()
 
 
-class Predicted(NamedTuple):
+class Asked(NamedTuple):
     """Steps of a training batch and what is true of them.
 
     Attributes:
         steps: that the encoder reads.
         ids: encoded item ids that are to be predicted at each step. int64 [rows, length]
         is_asked: where there is something to predict. bool [rows, length]
+        context: of the events that are predicted.
+        before_ms: Unix time of the latest event known before them; None where no time is read. int64 [rows, length]
 
     """
 
     steps: Steps
     ids: tf.Tensor
     is_asked: tf.Tensor
+    context: Context
+    before_ms: tf.Tensor | None
 
 
 class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings):
@@ -76,17 +79,20 @@ class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         self.seed = seed
         schema, dim = inputs.schema, config.embedding_dim
         self._length = self.windows(config, schema).length
-        self._items = ItemVectors(inputs, dim, config.embedding_stddev, seed)
-        self._encoder = make_encoder(config.encoder, dim, self.steps_read(), seed + 1, is_causal=self.is_causal)
+        self._items = ItemVectors(config, inputs, seed)
+        self._encoder = make_encoder(config.encoder, dim, self._length, seed + 2, is_causal=self.is_causal)
+        has_bias = self._encoder.reads_times
+        self._context = StepContext(config, schema, inputs.num_ids, dim, seed + 3, has_bias=has_bias)
         counts = inputs.train.item_counts()
         self._ids = tf.constant(inputs.catalogue.features[schema.item_id], tf.int64)
-        # The catalogue stands in the order of the vocabulary, behind it what nobody took.
+        # The catalogue stands in the order of the vocabulary, behind it what has no id of its own.
         self._loss = NextItemLoss(config.loss, counts[: self._items.num_classes])
         self._prior = frozen_variable(popularity_prior(counts), "popularity_prior")
         self._vectors = frozen_variable(tf.zeros([inputs.num_items, dim + 2]), "item_vectors")
 
-    def steps_read(self) -> int:
-        """Steps of the longest segment that the encoder meets."""
+    @property
+    def history_length(self) -> int:
+        """Events of a history that are read."""
         return self._length
 
     def compute_loss(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
@@ -94,58 +100,75 @@ class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         mode = Mode(self.compute_type if training else tf.float32, seed)
         asked = self._asked(inputs)
         outputs = self._encoder.encode(asked.steps, mode)
+        context = asked.context
+        if training:
+            context = self._context.partly_hidden(context, asked.ids, self.draw_seed(CONTEXT_SALT))
+        queries = self._context.at_request(outputs, context, asked.before_ms)
         classes = asked.ids - self._items.first
         is_known = asked.is_asked & (classes >= 0)
-        return self._loss(
-            tf.reshape(outputs, [-1, self.config.embedding_dim]),
-            tf.reshape(tf.where(is_known, classes, 0), [-1]),
-            tf.reshape(tf.cast(is_known, tf.float32), [-1]),
-            self._items,
-            self.draw_seed(NEGATIVES_SALT),
-            mode.compute_type,
-        )
+        if self.is_causal:  # nearly every step is asked: leaving some out would cost more than their logits
+            queries = tf.reshape(queries, [-1, self.config.embedding_dim])
+            targets, weights = tf.where(is_known, classes, 0), tf.cast(is_known, tf.float32)
+        else:
+            queries, targets = tf.boolean_mask(queries, is_known), tf.boolean_mask(classes, is_known)
+            weights = tf.ones_like(queries[:, 0])
+        targets, weights = tf.reshape(targets, [-1]), tf.reshape(weights, [-1])
+        drawn = self.draw_seed(NEGATIVES_SALT, per_replica=False)
+        return self._loss(queries, targets, weights, self._items, drawn, mode.compute_type)
 
-    def _asked(self, inputs: Tensors) -> Predicted:
+    def _asked(self, inputs: Tensors) -> Asked:
         """What a batch of windows asks: here the next item at every step."""
-        steps = self._steps(tf.gather(self._ids, inputs[ITEM_INDEX]), inputs[SEGMENT], inputs[STEP])
-        return Predicted(steps, tf.gather(self._ids, inputs[NEXT + ITEM_INDEX]), inputs[SEGMENT] > 0)
+        context = self._context.of_batch(inputs, is_next=False)
+        steps = self._steps(tf.gather(self._ids, inputs[ITEM_INDEX]), inputs[SEGMENT], inputs[STEP], context)
+        following = tf.gather(self._ids, inputs[NEXT + ITEM_INDEX])
+        is_asked = inputs[SEGMENT] > 0
+        return Asked(steps, following, is_asked, self._context.of_batch(inputs, is_next=True), context.times_ms)
 
-    def _steps(self, ids: tf.Tensor, segments: tf.Tensor, places: tf.Tensor) -> Steps:
-        vectors = tf.where((segments > 0)[:, :, None], self._items.steps(ids), 0.0)
-        return Steps(vectors, segments, places)
+    def _steps(self, ids: tf.Tensor, segments: tf.Tensor, places: tf.Tensor, context: Context) -> Steps:
+        vectors = self._items.steps(ids) + self._context.at_steps(context, places)
+        vectors = tf.where((segments > 0)[:, :, None], vectors, 0.0)
+        return Steps(vectors, segments, places, context.times_ms)
 
     def embed_users(self, features: Tensors) -> tf.Tensor:
-        """Encoded features → float32 [batch, dim + 2]: the last step's output, 1 and 1; 0, 0 and 1 without history.
+        """Encoded features → float32 [batch, dim + 2]: the query, 1 and 1; 0, 0 and 1 without history.
 
         The last two columns meet the items' biases and their popularity.
         """
-        assert self.inputs.schema.history is not None
-        rows = history_rows(features[self.inputs.schema.history], self._length)
-        outputs = self._summary(features, rows)
-        has_history = (rows.counts > 0)[:, None]
-        ones = tf.ones_like(outputs[:, :1])
-        return tf.concat([tf.where(has_history, tf.concat([outputs, ones], axis=1), 0.0), ones], axis=1)
+        read = {name: features[name] for name in self.required_features}
+        found = by_length(self._embed, read, self._history)
+        return tf.ensure_shape(found, [None, self.config.embedding_dim + 2])
 
-    def _summary(self, features: Tensors, rows: Any) -> tf.Tensor:
-        """What the encoder says of each history, [batch, dim]."""
-        ids = rows.take(tf.cast(features[self.inputs.schema.history], tf.int64))
-        return self._encoder.summarise(self._steps(ids, rows.segments, rows.places), tf.maximum(rows.counts - 1, 0))
+    def _embed(self, features: Tensors) -> tf.Tensor:
+        rows = history_rows(features[self._history], self.history_length)
+        context = self._context.of_history(features, rows)
+        steps, last = self._history_steps(features, rows, context)
+        outputs = self._encoder.summarise(steps, last)
+        before_ms = None
+        if context.times_ms is not None:
+            before_ms = tf.gather(context.times_ms, tf.maximum(rows.counts - 1, 0), batch_dims=1)
+        queries = self._context.at_request(outputs, self._context.of_requests(features), before_ms)
+        ones = tf.ones_like(queries[:, :1])
+        has_history = (rows.counts > 0)[:, None]
+        return tf.concat([tf.where(has_history, tf.concat([queries, ones], axis=1), 0.0), ones], axis=1)
+
+    def _history_steps(self, features: Tensors, rows: HistoryRows, context: Context) -> tuple[Steps, tf.Tensor]:
+        """Steps of requests, and which of them is asked, int32 [batch]."""
+        ids = rows.take(tf.cast(features[self._history], tf.int64))
+        return self._steps(ids, rows.segments, rows.places, context), tf.maximum(rows.counts - 1, 0)
 
     def embed_items(self, features: Tensors) -> tf.Tensor:
         """Encoded item features → float32 [batch, dim + 2]: vector, bias, and what popularity adds."""
-        ids = tf.cast(features[self.inputs.schema.item_id], tf.int64)
-        classes = ids - self._items.first
-        prior = tf.where(classes >= 0, tf.gather(self._prior, tf.maximum(classes, 0)), 0.0)
-        return self._vectors_of(ids, prior)
+        classes = tf.cast(features[self.inputs.schema.item_id], tf.int64) - self._items.first
+        return self._vectors_of(features, tf.where(classes >= 0, tf.gather(self._prior, tf.maximum(classes, 0)), 0.0))
 
-    def _vectors_of(self, ids: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
-        found: Scored = self._items.of_ids(ids)
-        is_new = prior <= 0  # even the rarest item that was taken has some
-        vectors = tf.where(is_new[:, None], 0.0, found.vectors)
-        return tf.concat([vectors, tf.where(is_new, NEW_ITEM, found.biases)[:, None], prior[:, None]], axis=1)
+    def _vectors_of(self, features: Tensors, prior: tf.Tensor) -> tf.Tensor:
+        # Even the rarest item that was taken has some popularity.
+        found = self._items.of_items(features, prior > 0)
+        return tf.concat([found.vectors, found.biases[:, None], prior[:, None]], axis=1)
 
     def refresh(self) -> None:
-        self._vectors.assign(self._vectors_of(self._ids, self._prior))
+        features = {name: tf.constant(self.inputs.catalogue.features[name]) for name in self._items.reads}
+        self._vectors.assign(self._vectors_of(features, self._prior))
 
     def scores(self, features: Tensors) -> tf.Tensor:
         return tf.matmul(self.embed_users(features), self._vectors, transpose_b=True)
@@ -167,22 +190,27 @@ class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         assert isinstance(feature, SequenceFeature)
         return Windows(min(config.length or LONGEST, feature.length), has_next=cls.is_causal)
 
+    @property
+    def _history(self) -> str:
+        assert self.inputs.schema.history is not None
+        return self.inputs.schema.history
+
     def train_columns(self) -> frozenset[str]:
-        return frozenset({ITEM_INDEX})
+        return self._context.train_columns() | {ITEM_INDEX}
 
     @property
     def required_features(self) -> frozenset[str]:
-        assert self.inputs.schema.history is not None
-        return frozenset({self.inputs.schema.user_id, self.inputs.schema.history})
+        return self._context.required_features | {self.inputs.schema.user_id, self._history}
 
     def id_tables(self) -> list[IdTable]:
-        return self._items.id_tables()
+        return [*self._items.id_tables(), *self._context.id_tables()]
 
     @classmethod
     def table_shapes(cls, config: Any, schema: Schema, num_ids: Mapping[str, int], num_items: int) -> list[TableShape]:
-        dim = config.embedding_dim
-        found = ItemVectors.table_shapes(schema, num_ids, dim)
-        return [*found, TableShape("item_vectors", num_items, dim + 2, is_trained=False)]
+        of_items = ItemVectors.table_shapes(config, schema, num_ids)
+        of_context = StepContext.table_shapes(config, schema, num_ids, config.embedding_dim)
+        vectors = TableShape("item_vectors", num_items, config.embedding_dim + 2, is_trained=False)
+        return [*of_items, *of_context, vectors]
 
     @classmethod
     def activations(cls, config: Any, schema: Schema) -> int:
@@ -191,7 +219,7 @@ class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings):
 
     @property
     def state(self) -> list[tf.Variable]:
-        return [*self.trainable_variables, self._prior, self._vectors]
+        return [*self.trainable_variables, *self._items.state, self._prior, self._vectors]
 
 
 def with_kind(given: Any, kind: str) -> Any:

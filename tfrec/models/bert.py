@@ -1,0 +1,101 @@
+r"""Masked items, read from both sides: BERT4Rec (Sun et al. 2019), with the softmax over all items.
+
+Some steps of each window are replaced by a mask, whose items are predicted from all other steps of the segment, earlier
+and later ones. When the model answers, a mask stands behind the history. So that it learns this case too, the last step
+of a segment is masked more often than others.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import tensorflow as tf
+from pydantic import Field, field_validator
+
+from tfrec.dataset.records import Tensors
+from tfrec.dataset.window_batches import SEGMENT, STEP
+from tfrec.errors import ConfigError
+from tfrec.models.inputs import ModelInputs
+from tfrec.models.sequences.attention import AttentionConfig
+from tfrec.models.sequences.encoder import Steps
+from tfrec.models.sequences.encoders import EncoderChoice
+from tfrec.models.sequences.history_rows import HistoryRows
+from tfrec.models.sequences.sequence_model import MASK_SALT, Asked, SequenceConfig, SequenceModel, with_kind
+from tfrec.models.sequences.step_context import Context, times_before
+from tfrec.schema import ITEM_INDEX
+
+
+class BertConfig(SequenceConfig):
+    """Choices of the bidirectional model."""
+
+    encoder: EncoderChoice = Field(AttentionConfig(), description="what reads the sequence, from both sides")
+    mask_share: float = Field(0.3, gt=0, lt=1, description="of the steps that are masked")
+    mask_last_share: float = Field(0.3, ge=0, le=1, description="of the segments whose last step is masked besides")
+
+    @field_validator("encoder", mode="before")
+    @classmethod
+    def _attention_unless_named(cls, given: Any) -> Any:
+        return with_kind(given, "attention")
+
+
+class Bert(SequenceModel):
+    """Self-attention in both directions over a history with masks."""
+
+    Config = BertConfig
+    is_causal: ClassVar[bool] = False
+    training_defaults: ClassVar[dict[str, Any]] = {
+        "batch_size": 6400,
+        "learning_rate": 0.003,
+        "beta_2": 0.98,
+        "schedule": {"kind": "cosine", "warmup_steps": 200},
+        "clip_norm": 1.0,
+        "epochs": 80,
+        "patience": 20,
+    }
+    search_space: ClassVar[dict[str, str]] = {
+        "train.learning_rate": "log(0.0005, 0.01)",
+        "model.embedding_dim": "[64, 128, 192]",
+        "model.encoder.layers": "[1, 2, 3]",
+        "model.mask_share": "uniform(0.1, 0.6)",
+    }
+
+    def __init__(self, config: BertConfig, inputs: ModelInputs, seed: int = 1) -> None:
+        super().__init__(config, inputs, seed, "bert")
+        if self._length < 2:
+            raise ConfigError("model.length=1: leaves no step beside the mask; give the history 2 events at least")
+        drawn = tf.random.stateless_normal([config.embedding_dim], [seed, 7], stddev=config.embedding_stddev)
+        self._mask = tf.Variable(drawn * config.embedding_dim**0.5, name="mask")
+
+    @property
+    def history_length(self) -> int:
+        return self._length - 1  # the mask takes a place
+
+    def _asked(self, inputs: Tensors) -> Asked:
+        """The items of the masked steps."""
+        ids, segments = tf.gather(self._ids, inputs[ITEM_INDEX]), inputs[SEGMENT]
+        context = self._context.of_batch(inputs, is_next=False)
+        steps = self._steps(ids, segments, inputs[STEP], context)
+        is_masked = self._masked(segments)
+        vectors = tf.where(is_masked[:, :, None], self._mask, steps.vectors)
+        before = None if context.times_ms is None else times_before(context.times_ms, inputs[STEP])
+        return Asked(steps._replace(vectors=vectors), ids, is_masked, context, before)
+
+    def _masked(self, segments: tf.Tensor) -> tf.Tensor:
+        drawn = tf.random.stateless_uniform([2, *tf.unstack(tf.shape(segments))], self.draw_seed(MASK_SALT))
+        after = tf.pad(segments[:, 1:], [[0, 0], [0, 1]])
+        is_last = tf.not_equal(segments, after)
+        found = (drawn[0] < self.config.mask_share) | (is_last & (drawn[1] < self.config.mask_last_share))
+        return found & (segments > 0)
+
+    def _history_steps(self, features: Tensors, rows: HistoryRows, context: Context) -> tuple[Steps, tf.Tensor]:
+        """A mask behind the latest step of each row, which is asked for."""
+        steps, _ = super()._history_steps(features, rows, context)
+        width = tf.shape(rows.segments)[1] + 1
+        places = tf.broadcast_to(tf.range(width), [tf.shape(rows.segments)[0], width])
+        is_mask = tf.equal(places, rows.counts[:, None])
+        vectors = tf.where(is_mask[:, :, None], self._mask, tf.pad(steps.vectors, [[0, 0], [0, 1], [0, 0]]))
+        is_step = places <= rows.counts[:, None]
+        times, asked = steps.times_ms, self._context.of_requests(features).times_ms
+        if times is not None and asked is not None:  # of the mask that of the request
+            times = tf.where(is_mask, asked[:, None], tf.pad(times, [[0, 0], [0, 1]]))
+        return Steps(vectors, tf.cast(is_step, tf.int32), tf.where(is_step, places, 0), times), rows.counts
