@@ -16,6 +16,7 @@ from tfrec.console import line_printer
 from tfrec.models.base import Recommender
 from tfrec.models.learning import FittedModel, GradientModel
 from tfrec.models.registry import model_class
+from trainer.checks.beyond_training import HELD_OUT, beyond_training, columns_read
 from trainer.checks.claim import claim, require_same_job
 from trainer.checks.preflight import preflight
 from trainer.cluster.placement import Placement
@@ -93,6 +94,8 @@ def run_job(
     data = JobData(dataset)
     with strategy.scope():
         model = build_model(config, data)
+    for beyond in beyond_training(data, columns_read(model), HELD_OUT if must_evaluate else ("validation",)):
+        console.print(f"warning: {beyond}", style="yellow", highlight=False, soft_wrap=True, markup=False)
     if isinstance(model, GradientModel):
         _say_placement(placement, model, console)
         if placement.is_chief and not job.has_results:

@@ -4,6 +4,9 @@ Every item has one or two genres and a popularity. Every user has one favourite 
 then; an event is, four times in five, an item of the favourite genre, else any item, always by popularity. Ratings are
 high for the favourite genre. So who the user is says something, what the user did last says more, and
 `truth.csv` has each user's favourite genre at the end of the log: what good recommendations are full of.
+
+With a daily rhythm every genre has its three hours of the day (UTC), and most of what is taken in them is of it: then
+the context of a request, its hour, says what is wanted, and who does not read it cannot know.
 """
 
 from __future__ import annotations
@@ -57,6 +60,12 @@ class World:
     mean_events: int = 40
     stay: float = 0.95  # probability that the favourite genre stays the same from one event to the next
     loyalty: float = 0.8  # probability that an event is of the favourite genre
+    rhythm: float = 0.0  # probability that an event is of the genre of its hour instead
+
+
+def genre_of_hour(hour: int) -> str:
+    """What is wanted at an hour of the day, from 0, in a world with a daily rhythm."""
+    return GENRES[hour * len(GENRES) // 24]
 
 
 def generate_log(directory: Path, seed: int, world: World | None = None) -> None:
@@ -104,17 +113,21 @@ def _users_and_events(
             if rng.random() > world.stay:
                 favourite = rng.integers(len(GENRES))
             weight = of_genre[favourite] if rng.random() < world.loyalty else popularity
+            hour = time // 3600 % 24
+            if world.rhythm and rng.random() < world.rhythm:
+                weight = of_genre[GENRES.index(genre_of_hour(hour))]
             weight = np.where(taken, 0.0, weight)
             if weight.sum() == 0:
                 continue
             item = rng.choice(len(weight), p=weight / weight.sum())
             taken[item] = True
             rating = int(np.clip(round(rng.normal(4.3 if genres[item, favourite] else 2.7, 0.8)), 1, 5))
-            events.append((name, f"i{item:04d}", rating, time))
+            events.append((name, f"i{item:04d}", rating, time, *([hour] if world.rhythm else [])))
         truth.append((name, GENRES[favourite]))
     events.sort(key=lambda event: event[3])  # a log is written as time goes by
     _write(directory / "users.csv", ("user_id", "age", "country"), users)
-    _write(directory / "events.csv", ("user_id", "item_id", "rating", "timestamp"), events)
+    columns = ("user_id", "item_id", "rating", "timestamp", *(["hour"] if world.rhythm else []))
+    _write(directory / "events.csv", columns, events)
     _write(directory / "truth.csv", ("user_id", "favourite_genre"), truth)
 
 
@@ -147,8 +160,14 @@ def main(arguments: list[str]) -> None:
     flags.add_argument("--users", type=int, default=World.users)
     flags.add_argument("--items", type=int, default=World.items)
     flags.add_argument("--mean-events", type=int, default=World.mean_events, help="events per user, at least 6")
+    flags.add_argument(
+        "--rhythm", type=float, default=World.rhythm, help="share of events of the genre of their hour, 0 to 1"
+    )
     chosen = flags.parse(arguments)
-    world = World(users=chosen.users, items=chosen.items, mean_events=max(6, chosen.mean_events))
+    if not 0 <= chosen.rhythm <= 1:
+        flags.error(f"--rhythm {chosen.rhythm:g}: is a share; allowed: 0 to 1")
+    sizes = {"users": chosen.users, "items": chosen.items, "mean_events": max(6, chosen.mean_events)}
+    world = World(**sizes, rhythm=chosen.rhythm)
     generate_log(Path(chosen.output), chosen.seed, world)
     print(f"{chosen.output}: {world.users} users, {world.items} items", file=sys.stderr)
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tfrec.schema import SPLITS
+from trainer.checks.beyond_training import beyond_training
 from trainer.report.names import bytes_text, metric_name, number, seconds_text
 from trainer.report.results import MAIN_SET, JobResults
 
@@ -75,6 +76,11 @@ def feature_rows(results: JobResults) -> list[tuple[str, str, str, str, str]]:
         missing = f"{found['missing_share']:.1%}" if "missing_share" in found else "–"
         rows.append((name, feature.role, "id" if getattr(feature, "id", False) else feature.kind, size, missing))
     return rows
+
+
+def beyond_rows(results: JobResults) -> list[str]:
+    """Features whose held-out values lie outside of what training has, in words."""
+    return [str(found) for found in beyond_training(results.data, results.data.schema.encoded)]
 
 
 def beyond_accuracy(results: JobResults) -> tuple[list[str], list[tuple[str, list[str]]]]:

@@ -23,7 +23,7 @@ from trainer.report.calibration import calibration_plot
 from trainer.report.curves import learning_curves
 from trainer.report.estimates import verdict
 from trainer.report.examples import event_examples, user_examples
-from trainer.report.facts import beyond_accuracy, cost_facts, dataset_facts, feature_rows, split_rows
+from trainer.report.facts import beyond_accuracy, beyond_rows, cost_facts, dataset_facts, feature_rows, split_rows
 from trainer.report.item_map import ItemMap, item_map
 from trainer.report.learnt.summary import Learnt, what_was_learnt, write_learnt
 from trainer.report.plots import SERIES
@@ -91,6 +91,7 @@ def write_report(
         dataset=dataset_facts(results),
         splits=split_rows(results),
         features=feature_rows(results),
+        beyond_training=beyond_rows(results),
         costs=cost_facts(results),
         protocol=_protocol(results),
         config=yaml.safe_dump(results.config.model_dump(mode="json", serialize_as_any=True), sort_keys=False),

@@ -1,0 +1,1 @@
+"""What a model owes to context, time and order: retrained without them."""
