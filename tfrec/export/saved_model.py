@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ import tensorflow as tf
 import tfrec
 from tfrec.config_file import Config
 from tfrec.export.attribute_filters import AttributeFilter
+from tfrec.export.canonical import make_canonical
+from tfrec.export.signature import input_defaults
+from tfrec.export.sizes import size_report
+from tfrec.index import IndexReport
 
 CARD = "model_card.json"
 
@@ -30,6 +35,8 @@ class ModelCard(Config):
     num_users: int
     num_items: int
     filters: tuple[AttributeFilter, ...] = ()
+    index: IndexReport | None = None
+    refreshed: dict[str, Any] | None = None  # what a later dataset brought, where there was one
 
 
 def next_version(base: Path) -> int:
@@ -38,18 +45,36 @@ def next_version(base: Path) -> int:
     return max(versions, default=0) + 1
 
 
-def save_version(module: tf.Module, signatures: dict[str, Any], base: Path, card: ModelCard) -> Path:
+def save_version(
+    module: tf.Module,
+    signatures: dict[str, Any],
+    base: Path,
+    card: ModelCard,
+    finish: Callable[[Path], dict[str, Any]] | None = None,
+) -> Path:
     """Write the next version below `base` and return its directory.
 
     A server that watches `base` sees a version only when all of it is there.
+
+    Args:
+        module: what the signatures read.
+        signatures: name → tf.function.
+        base: directory of the versions.
+        card: what the model is.
+        finish: completes the written directory, and refuses it by raising; what it returns becomes part of the card.
+
     """
     base.mkdir(parents=True, exist_ok=True)
     temporary = base / f".{uuid.uuid4().hex[:8]}.tmp"
     try:
         tf.saved_model.save(module, str(temporary), signatures=signatures)
+        make_canonical(temporary)
+        facts = {} if finish is None else finish(temporary)
         content = card.model_dump(mode="json")
         content["versions"] = {"tfrec": tfrec.__version__, "tensorflow": tf.__version__}
         content["signatures"] = {name: describe(function) for name, function in signatures.items()}
+        content["size"] = size_report(module, temporary)
+        content |= facts
         (temporary / CARD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         target = base / str(next_version(base))
         temporary.rename(target)
@@ -59,11 +84,12 @@ def save_version(module: tf.Module, signatures: dict[str, Any], base: Path, card
 
 
 def describe(function: Any) -> dict[str, Any]:
-    """Inputs and outputs of a signature, for the model card."""
+    """Inputs and outputs of a signature, for the model card: type and shape, and what may be left out."""
     concrete = function.get_concrete_function()
-    arguments = {spec.name: spec for spec in function.input_signature}
+    defaults = input_defaults(function)
     return {
-        "inputs": {name: f"{spec.dtype.name} {list(spec.shape)}" for name, spec in arguments.items()},
+        "inputs": {spec.name: f"{spec.dtype.name} {list(spec.shape)}" for spec in function.input_signature},
+        "optional": sorted(defaults),
         "outputs": {
             name: f"{spec.dtype.name} {list(spec.shape)}" for name, spec in concrete.structured_outputs.items()
         },

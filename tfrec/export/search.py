@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfrec.dataset.records import Tensors
 from tfrec.export.filters import Limits
+from tfrec.index import top_places
 from tfrec.models.base import RetrievalModel
 
 
@@ -38,5 +39,4 @@ class CatalogueSearch(tf.Module):
         self._state = model.state
 
     def __call__(self, features: Tensors, limits: Limits, width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        best, items = tf.math.top_k(limits.apply(self._scores(features)), width)
-        return best, items
+        return top_places(limits.apply(self._scores(features)), width)

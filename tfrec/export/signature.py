@@ -48,6 +48,12 @@ def signature_function(compute: Callable[[Tensors], Tensors], inputs: dict[str, 
     return tf.function(call, input_signature=specs, autograph=False)
 
 
+def input_defaults(function: Any) -> dict[str, tf.Tensor]:
+    """Inputs of a signature that a request may leave out, and what then stands for them."""
+    parameters = inspect.signature(function.python_function).parameters.values()
+    return {one.name: one.default for one in parameters if isinstance(one.default, tf.Tensor)}
+
+
 def missing(spec: tf.TensorSpec) -> Input:
     """An input that may be left out: "", NaN or 0, with a first dimension of 1 that is broadcast to the batch."""
     return Input(spec, tf.fill([1] * spec.shape.rank, tf.constant(missing_value(spec.dtype), spec.dtype)))

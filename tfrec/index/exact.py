@@ -75,6 +75,8 @@ class ExactIndex(ItemIndex):
         """Scores [batch, rows of the table], −inf where there is no item or not for that row."""
         if allowed is not None:
             scores = tf.where(tf.pad(allowed, [[0, 0], [0, len(self._padding)]]), scores, NEVER)
+        if excluded is None and not len(self._padding):
+            return scores
         batch = tf.shape(scores, tf.int64)[0]
         padding = tf.constant(self._padding, tf.int64)
         rows, items = tf.repeat(tf.range(batch), len(self._padding)), tf.tile(padding, batch[None])

@@ -32,6 +32,21 @@ class Candidates(NamedTuple):
     begins: tf.Tensor
 
 
+class Tables(NamedTuple):
+    """The variables that all rows of a batch read.
+
+    Attributes:
+        vectors: list by list. float32 [num_items and padding, dim and padding]
+        items: of the vectors. int32 [num_items]
+        starts: of the lists among the vectors. int32 [lists + 1]
+
+    """
+
+    vectors: tf.Tensor
+    items: tf.Tensor
+    starts: tf.Tensor
+
+
 class IvfIndex(ItemIndex):
     """The vectors list by list, in float32, so that what is found has its true score.
 
@@ -80,7 +95,7 @@ class IvfIndex(ItemIndex):
     ) -> Neighbours:
         batch, k = tf.shape(queries)[0], tf.minimum(tf.convert_to_tensor(k, tf.int32), self.num_items)
         queries = self._all.widened(queries)
-        tables = self._tables()
+        tables = Tables(*map(tf.convert_to_tensor, (self._all.vectors, self._items, self._starts)))
         scores = tf.TensorArray(tf.float32, batch, element_shape=[None])
         items = tf.TensorArray(tf.int32, batch, element_shape=[None])
 
@@ -93,13 +108,9 @@ class IvfIndex(ItemIndex):
         shape = tf.stack([batch, k])
         return found(tf.reshape(scores.stack(), shape), tf.reshape(items.stack(), shape))
 
-    def _tables(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Vectors, items and starts, read before the loop over rows: a read in it would wait for the row before."""
-        return tuple(tf.convert_to_tensor(one) for one in (self._all.vectors, self._items, self._starts))
-
     def _search_row(
         self,
-        tables: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+        tables: Tables,
         query: tf.Tensor,
         k: tf.Tensor,
         excluded: tf.Tensor | None,
@@ -124,16 +135,15 @@ class IvfIndex(ItemIndex):
 
         return tf.cond(is_enough, of_lists, lambda: self._of_all(tables, query, k, excluded, allowed))
 
-    def _look_up(self, tables: tuple[tf.Tensor, tf.Tensor, tf.Tensor], query: tf.Tensor) -> Candidates:
-        vectors, items, starts = tables
+    def _look_up(self, tables: Tables, query: tf.Tensor) -> Candidates:
         _, lists = tf.math.top_k(tf.linalg.matvec(self._centres, query), self.probes)
-        first = tf.gather(starts, lists)
-        sizes = tf.gather(starts, lists + 1) - first
+        first = tf.gather(tables.starts, lists)
+        sizes = tf.gather(tables.starts, lists + 1) - first
         scores, found_items = [], []
         for begin, size in zip(tf.unstack(first), tf.unstack(sizes), strict=True):
-            part = tf.slice(vectors, [begin, 0], [size, vectors.shape[1]])
+            part = tf.slice(tables.vectors, [begin, 0], [size, tables.vectors.shape[1]])
             scores.append(tf.matmul(query[None], part, transpose_b=True))
-            found_items.append(tf.slice(items, [begin], [size]))
+            found_items.append(tf.slice(tables.items, [begin], [size]))
         begins = tf.cumsum(sizes, exclusive=True)
         return Candidates(tf.concat(scores, axis=1)[0], tf.concat(found_items, axis=0), lists, begins)
 
@@ -149,22 +159,21 @@ class IvfIndex(ItemIndex):
 
     def _of_all(
         self,
-        tables: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+        tables: Tables,
         query: tf.Tensor,
         k: tf.Tensor,
         excluded: tf.Tensor | None,
         allowed: tf.Tensor | None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        vectors, items, starts = tables
-        scores = tf.matmul(query[None], vectors, transpose_b=True)
+        scores = tf.matmul(query[None], tables.vectors, transpose_b=True)
         pairs = None
         if excluded is not None:
             where = tf.gather(self._where, excluded)
-            places = tf.cast(tf.gather(starts, where[:, 0]) + where[:, 1], tf.int64)
+            places = tf.cast(tf.gather(tables.starts, where[:, 0]) + where[:, 1], tf.int64)
             pairs = Excluded(tf.zeros_like(places), places)
-        limits = None if allowed is None else tf.gather(allowed, items)[None]
+        limits = None if allowed is None else tf.gather(allowed, tables.items)[None]
         best, places = top_places(self._all.limited(scores, pairs, limits), k)
-        return best[0], tf.gather(items, tf.minimum(places[0], self.num_items - 1))
+        return best[0], tf.gather(tables.items, tf.minimum(places[0], self.num_items - 1))
 
 
 def _of_row(excluded: Excluded | None, row: tf.Tensor, num_items: int) -> tf.Tensor | None:

@@ -14,6 +14,7 @@ from tfrec.errors import ConfigError
 SAMPLE_PER_LIST = 32  # items that the centres are learnt from
 PASSES = 8
 ITEMS_AT_ONCE = 4096
+MOVES = 8  # to a next list, before any with room will do
 CAPACITY = 1.5  # of a list, in means: the slowest query takes no longer than that
 
 
@@ -72,16 +73,20 @@ def _within_capacity(vectors: np.ndarray, centres: np.ndarray) -> np.ndarray:
     capacity = max(1, int(np.ceil(CAPACITY * len(vectors) / len(centres))))
     of_item = np.empty(len(vectors), np.int64)
     similarity = np.empty(len(vectors), np.float32)
-    homeless, is_open = np.arange(len(vectors)), np.ones(len(centres), bool)
-    while len(homeless):
-        lists = np.flatnonzero(is_open)
+    homeless, sizes = np.arange(len(vectors)), np.zeros(len(centres), np.int64)
+    for _ in range(MOVES):
+        lists = np.flatnonzero(sizes < capacity)
         nearest, similarity[homeless] = _nearest(_directions(vectors[homeless]), centres[lists])
         of_item[homeless] = lists[nearest]
-        ranked = np.lexsort((-similarity, of_item))
         sizes = np.bincount(of_item, minlength=len(centres))
+        ranked = np.lexsort((-similarity, of_item))
         rank = np.arange(len(vectors)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         homeless = np.sort(ranked[rank >= capacity])
-        is_open &= sizes < capacity
+        if not len(homeless):
+            return of_item
+        sizes = np.minimum(sizes, capacity)
+    # Masses of items that are alike, such as those that nobody took: any list is as good.
+    of_item[homeless] = np.repeat(np.arange(len(centres)), capacity - sizes)[: len(homeless)]
     return of_item
 
 

@@ -183,7 +183,7 @@ def test_the_card_describes_inputs_and_outputs(tmp_path):
     path = save_version(module, {"serving_default": module.double}, tmp_path, card())
     content = json.loads((path / "model_card.json").read_text())
     assert content["signatures"] == {
-        "serving_default": {"inputs": {"x": "float32 [None]"}, "outputs": {"y": "float32 [None]"}}
+        "serving_default": {"inputs": {"x": "float32 [None]"}, "optional": [], "outputs": {"y": "float32 [None]"}}
     }
     assert content["metrics"] == {"test/x": 0.5}
 

@@ -1,0 +1,1 @@
+"""Sides of benchmarks.index_speed."""

@@ -1,0 +1,88 @@
+"""An index in the served model: the same lists as without, a card that says how good it is, nothing below the bound."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.tfrec.export.conftest import Served
+from tfrec.errors import ConfigError
+from tfrec.export.saved_model import CARD
+from tfrec.index import IndexConfig
+from trainer.export import export_job, main
+
+USERS = [f"u{n:05d}" for n in range(0, 300, 41)]
+ALL_LISTS = IndexConfig(kind="ivf", k=20, lists=8, probes=8, recall_at_least=0.99)
+
+
+@pytest.fixture(scope="module")
+def indexed(retrieval, tmp_path_factory):
+    output = tmp_path_factory.mktemp("indexed")
+    export_job(retrieval.job, str(output), index=ALL_LISTS)
+    return Served(SimpleNamespace(export=lambda model: output), "two_tower")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"k": [40]},
+        {"k": [121], "exclude_seen": [False]},
+        {"k": [0]},
+        {"k": [3, 1, 7, 0, 2, 5, 121, 4]},
+        {"exclude_ids": [["", "i00001", "i00002", "no such item"]]},
+        {"allow_ids": [["", "i00003", "i00004", "i00005", "no such item"]], "exclude_seen": [False]},
+        {"allow_ids": [["", "no such item"]]},
+    ],
+    ids=str,
+)
+def test_with_all_lists_the_answers_are_those_of_scoring_the_catalogue(retrieval, indexed, given):
+    expected = retrieval.ask("recommend", user_id=USERS, **given)
+    answer = indexed.ask("recommend", user_id=USERS, **given)
+    np.testing.assert_array_equal(answer["ids"] == b"", expected["ids"] == b"")
+    np.testing.assert_allclose(answer["scores"], expected["scores"], rtol=1e-4, atol=1e-5)
+    assert np.mean(answer["ids"] == expected["ids"]) > 0.98 if answer["ids"].size else True  # all but equal scores
+
+
+def test_the_card_says_what_the_index_finds(indexed):
+    found = json.loads((indexed.path / CARD).read_text(encoding="utf-8"))["index"]
+    assert {name: found[name] for name in ("kind", "lists", "probes", "k", "recall")} == {
+        "kind": "ivf",
+        "lists": 8,
+        "probes": 8,
+        "k": 20,
+        "recall": 1.0,
+    }
+    assert [point["probes"] for point in found["curve"]] == [1, 2]  # as far as tuning would go
+    assert 0 < found["curve"][0]["recall"] <= found["curve"][1]["recall"] <= 1
+
+
+def test_an_index_below_the_bound_is_not_exported(retrieval, tmp_path):
+    flags = ["--index", "ivf", "--recall-at-least", "1", "--recall-k", "20", "--index-set", "probes=1"]
+    with pytest.raises(ConfigError, match=r"recall@20 is 0\.\d+ with 1 of 16 lists, and at least 1.0 was asked for"):
+        main(["--job-dir", str(retrieval.job.path), "--output", str(tmp_path / "missed"), *flags])
+    assert not (tmp_path / "missed").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--recall-at-least", "0.9"], "about an index; add --index ivf or auto"),
+        (["--index", "ivf", "--index-set", "probs=3"], "did you mean 'probes'"),
+        (["--index", "ivf", "--recall-at-least", "1.5"], "recall_at_least: got 1.5"),
+        (["--index", "exact", "--index-set", "probes=3"], "lists and probes belong to the index ivf"),
+        (["--index", "ivf", "--ranker", "JOB"], "the sources of a cascade score all items"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_named(retrieval, tmp_path, flags, message):
+    with pytest.raises(ConfigError, match=message):
+        main(["--job-dir", str(retrieval.job.path), "--output", str(tmp_path / "none"), *flags])
+
+
+def test_a_model_without_vectors_has_no_index_and_auto_goes_without(world, tmp_path):
+    job = world.job("popularity")
+    with pytest.raises(ConfigError, match="--index: popularity has no vectors of users and items"):
+        export_job(job, str(tmp_path / "none"), index=IndexConfig(kind="ivf"))
+    version = export_job(job, str(tmp_path / "auto"), index=IndexConfig(kind="auto"))
+    assert json.loads((version / CARD).read_text(encoding="utf-8"))["index"] is None

@@ -1,0 +1,101 @@
+"""What an index is built from and tuned on: the item vectors of a trained model, and queries that it has not learnt."""
+
+from __future__ import annotations
+
+import argparse
+from typing import get_args
+
+import numpy as np
+import tensorflow as tf
+
+from tfrec.command_line import ArgumentParser
+from tfrec.config_file import parse_config
+from tfrec.dataset.records import Arrays
+from tfrec.errors import ConfigError
+from tfrec.index import Chosen, IndexConfig, choose_index
+from tfrec.index.choice import IndexKind
+from tfrec.models.base import Recommender, RetrievalModel, TwoTowerEmbeddings
+from trainer.data import JobData
+
+QUERIES = 1000  # half to tune on, half to measure with
+ITEMS_AT_ONCE = 65_536
+COMPARED = 16  # queries whose scores are computed both ways
+APART = 1e-3  # of the largest score
+
+
+def add_index_flags(flags: ArgumentParser) -> None:
+    flags.add_argument("--index", choices=get_args(IndexKind), help="how the best items are found; exact by default")
+    flags.add_argument("--recall-at-least", type=float, metavar="SHARE", help="that the index must reach; 0.95")
+    flags.add_argument("--recall-k", type=int, metavar="K", help="places that the recall is of; 100")
+    flags.add_argument(
+        "--index-set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a further setting of the index: lists, probes, scoring, seed",
+    )
+
+
+def index_config(chosen: argparse.Namespace) -> IndexConfig:
+    """What the flags of `add_index_flags` say.
+
+    Raises:
+        ConfigError: a value is not allowed, or there is a setting of an index that is not asked for.
+
+    """
+    given = {"kind": chosen.index, "recall_at_least": chosen.recall_at_least, "k": chosen.recall_k}
+    settings = [f"{key}={value}" for key, value in given.items() if value is not None] + chosen.index_set
+    if settings and chosen.index is None:
+        raise ConfigError("--recall-at-least, --recall-k and --index-set are about an index; add --index ivf or auto")
+    return parse_config("", IndexConfig, settings, source="--index")
+
+
+def find_index(name: str, model: Recommender, data: JobData, config: IndexConfig) -> Chosen | None:
+    """The index of a model's items that is asked for, tuned on queries of held-out events.
+
+    Returns:
+        None where scoring the catalogue by the model itself is what is asked for, or the only way there is.
+
+    Raises:
+        ConfigError: lists are asked for and the model's scores are no inner products, or they miss the recall.
+
+    """
+    if config.kind == "exact" and config.scoring == "float32":
+        return None  # as fast by the model's own product
+    towers = model.embeddings() if isinstance(model, RetrievalModel) else None
+    if not isinstance(model, RetrievalModel) or towers is None:
+        if config.kind == "auto":
+            return None
+        raise ConfigError(f"--index: {name} has no vectors of users and items; export it without, or as auto")
+    vectors = item_vectors(towers, data.catalogue.features)
+    features = _sample(data, model.required_features, config.seed)
+    queries = towers.embed_users({one: tf.constant(values) for one, values in features.items()}).numpy()
+    some = {one: tf.constant(values[:COMPARED]) for one, values in features.items()}
+    apart = np.abs(queries[:COMPARED] @ vectors.T - model.scores(some).numpy()).max(axis=0)
+    far = np.flatnonzero(apart > APART * np.abs(queries[:COMPARED] @ vectors.T).max())
+    if len(far):
+        if config.kind == "auto":
+            return None
+        raise ConfigError(
+            f"--index: {name} scores {len(far)} items otherwise than by their vectors, first "
+            f"{data.catalogue.ids[far[0]].decode(errors='replace')!r}; export it without, or as auto"
+        )
+    return choose_index(vectors, queries, config)
+
+
+def item_vectors(towers: TwoTowerEmbeddings, features: Arrays) -> np.ndarray:
+    """Vectors of the catalogue by encoded item features; float32 [num_items, dim]."""
+    size = len(next(iter(features.values())))
+    blocks = [slice(at, at + ITEMS_AT_ONCE) for at in range(0, size, ITEMS_AT_ONCE)]
+    return np.concatenate(
+        [towers.embed_items({n: tf.constant(values[block]) for n, values in features.items()}) for block in blocks]
+    )
+
+
+def _sample(data: JobData, names: frozenset[str], seed: int) -> Arrays:
+    """Features of events that nothing was learnt from, in no order; of training events where none were held out."""
+    split = "validation" if data.dataset.rows("validation") else "train"
+    columns = data.columns(split, sorted(names))
+    size = len(next(iter(columns.values())))
+    rows = np.random.default_rng(seed).permutation(size)[:QUERIES]
+    return {name: values[rows] for name, values in columns.items()}
