@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from serving.server.file_flags import read_monitoring_path, read_tls
 from serving.server.models.config_file import read_model_config_file
-from serving.server.options import GrpcOptions, LoadOptions, ModelOptions, RestOptions, ServerOptions
-from serving.server.parser import make_parser
+from serving.server.options import GrpcOptions, LoadOptions, ModelOptions, RestOptions, ServerOptions, WorkerOptions
+from serving.server.parser import BATCHED_THREADS, make_parser
 from serving.server.runtime.batching_options import BatchingOptions, read_batching_parameters
 from serving.server.runtime.runtime_options import RuntimeOptions
 from tfrec.errors import ConfigError
@@ -31,7 +31,7 @@ def options_of(flags: argparse.Namespace) -> ServerOptions:
         config_poll_seconds=flags.model_config_file_poll_wait_seconds,
         load=_load(flags),
         grpc=GrpcOptions(
-            max_threads=flags.grpc_max_threads,
+            max_threads=_grpc_threads(flags),
             socket_path=flags.grpc_socket_path,
             tls=read_tls(flags.ssl_config_file) if flags.ssl_config_file else None,
             has_health_service=flags.enable_grpc_healthcheck_service,
@@ -42,7 +42,7 @@ def options_of(flags: argparse.Namespace) -> ServerOptions:
         enable_serialization_as_tensor_content=flags.enable_serialization_as_tensor_content,
         checks_method_name=flags.enable_signature_method_name_check,
         drain_timeout_seconds=flags.drain_timeout_seconds,
-        shares_ports=flags.shares_ports,
+        worker=WorkerOptions(flags.worker_directory, flags.worker_number) if flags.worker_directory else None,
     )
 
 
@@ -93,6 +93,11 @@ def _rest(flags: argparse.Namespace) -> RestOptions | None:
         sends_cors_headers=flags.rest_api_enable_cors_support,
         metrics_path=path,
     )
+
+
+def _grpc_threads(flags: argparse.Namespace) -> int:
+    threads = GrpcOptions().max_threads
+    return flags.grpc_max_threads or (max(threads, BATCHED_THREADS) if flags.enable_batching else threads)
 
 
 def _channel_arguments(text: str) -> tuple[tuple[str, int | str], ...]:

@@ -7,19 +7,21 @@ from types import TracebackType
 
 import grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from serving.server.calls.inference import Inference, InferenceOptions
-from serving.server.metrics import ServerMetrics, prometheus_page
-from serving.server.models.config_file import read_model_config_file
+from serving.server.metrics import ServerMetrics, added, prometheus_page
+from serving.server.models.config_file import models_of_config, read_model_config_file
 from serving.server.models.config_watch import ConfigWatch
 from serving.server.models.manager import ModelManager
-from serving.server.options import ServerOptions
+from serving.server.options import ModelOptions, ServerOptions
 from serving.server.rest.app import RestApp
 from serving.server.rest.http_server import HttpServer
 from serving.server.rpc.health import Health
 from serving.server.rpc.listener import open_grpc_server
 from serving.server.rpc.model_service import ModelService
 from serving.server.rpc.prediction_service import PredictionService
+from serving.server.siblings import Siblings
 
 
 class ModelServer:
@@ -42,6 +44,8 @@ class ModelServer:
         self._health: Health | None = None
         self._http_server: HttpServer | None = None
         self._watch: ConfigWatch | None = None
+        worker = options.worker
+        self._siblings = Siblings(worker.directory, worker.number) if worker is not None else None
         self._port = 0
 
     @property
@@ -74,9 +78,7 @@ class ModelServer:
         Raises ArtifactError for a base path that can't be right, UnavailableError for a model that can't be
         loaded, StatusError for a label that can't be given, and ConfigError for an address that can't be listened on.
         """
-        models = self._options.models
-        if self._options.config_file is not None:
-            models = read_model_config_file(self._options.config_file)
+        models = self._first_models()
         try:
             self._manager.serve(models, cancel)
             if cancel is not None and cancel.is_set():
@@ -86,6 +88,8 @@ class ModelServer:
                     self._manager, self._options.config_file, self._options.config_poll_seconds, models
                 )
                 self._watch.start()
+            if self._siblings is not None:
+                self._siblings.listen(self._serve_reloaded, self._metrics.samples)
             self._open_ports()
         except BaseException:
             self.stop(drain_timeout_seconds=0)
@@ -98,6 +102,8 @@ class ModelServer:
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
+        if self._siblings is not None:
+            self._siblings.close()
         if self._health is not None:
             self._health.drain()
             self._health = None
@@ -119,24 +125,47 @@ class ModelServer:
     ) -> None:
         self.stop()
 
+    def _reload(self, config: ModelServerConfig, cancel: threading.Event) -> None:
+        """Serve what `config` lists, here and in the other workers."""
+        self._manager.serve(models_of_config(config), cancel)
+        # Also when the caller has gone meanwhile: what is served here by now must be served by all.
+        if self._siblings is not None:
+            self._siblings.reload(config)
+
+    def _serve_reloaded(self, config: ModelServerConfig) -> None:
+        self._manager.serve(models_of_config(config))
+
+    def _metrics_page(self) -> str:
+        parts = self._siblings.samples() if self._siblings is not None else []
+        return prometheus_page(added([self._metrics.samples(), *parts]))
+
+    def _first_models(self) -> tuple[ModelOptions, ...]:
+        """Return the models to begin with: those that the other workers serve by now, where these were reloaded."""
+        reloaded = self._siblings.reloaded() if self._siblings is not None else None
+        if reloaded is not None:
+            return models_of_config(reloaded)
+        if self._options.config_file is not None:
+            return read_model_config_file(self._options.config_file)
+        return self._options.models
+
     def _open_ports(self) -> None:
         server, self._port = open_grpc_server(self._options, self._register)
         self._grpc_server = server
         rest = self._options.rest
         if rest is not None:
-            app = RestApp(self._inference, self._manager, rest, lambda: prometheus_page(self._metrics.samples()))
+            app = RestApp(self._inference, self._manager, rest, self._metrics_page)
             self._http_server = HttpServer(
                 app,
                 self._options.host,
                 rest,
                 self._options.max_request_bytes,
-                shares_port=self._options.shares_ports,
+                shares_port=self._options.worker is not None,
             )
             self._http_server.start()
         server.start()
 
     def _register(self, server: grpc.Server) -> None:
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(self._inference), server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self._manager), server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self._reload, self._manager), server)
         if self._options.grpc.has_health_service:
             self._health = Health(server)

@@ -74,12 +74,19 @@ class GrpcOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class WorkerOptions:
+    """One of several processes of a server: its number, and the directory where they find each other."""
+
+    directory: Path
+    number: int
+
+
+@dataclasses.dataclass(frozen=True)
 class ServerOptions:
     """A whole server. `port` 0 takes any free one; `rest` None opens no HTTP port.
 
     The models are those given here, or those of `config_file`, which is read again every `config_poll_seconds` (0:
-    never). No request may be larger than `max_request_bytes`. `shares_ports` lets other processes listen on the same
-    ports.
+    never). No request may be larger than `max_request_bytes`. A `worker` lets others listen on its ports.
     """
 
     models: tuple[ModelOptions, ...]
@@ -94,4 +101,4 @@ class ServerOptions:
     enable_serialization_as_tensor_content: bool = False
     checks_method_name: bool = False
     drain_timeout_seconds: float = 20.0
-    shares_ports: bool = False
+    worker: WorkerOptions | None = None

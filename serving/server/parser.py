@@ -16,6 +16,8 @@ Serves SavedModels over gRPC, and with --rest_api_port over REST, as TensorFlow 
 base path holds one folder per version; a new one is picked up while the server runs, and takes over without a failed
 request.
 """
+# A call that waits for its batch holds a thread: with fewer, batches stay small however many calls come.
+BATCHED_THREADS = 32
 # tensorflow_model_server's flags that set nothing here: a command line that works there works here.
 _WITHOUT_EFFECT = (
     "flush_filesystem_caches",
@@ -35,7 +37,7 @@ def make_parser() -> ArgumentParser:
     _add_rest(parser)
     _add_running(parser)
     for name in _WITHOUT_EFFECT:
-        parser.add_argument(f"--{name}", help="taken for TF Serving's sake; changes nothing here")
+        parser.add_argument(f"--{name}", nargs="?", help="taken for TF Serving's sake; changes nothing here")
     return parser
 
 
@@ -82,15 +84,14 @@ def _add_loading(parser: ArgumentParser) -> None:
 
 
 def _add_grpc(parser: ArgumentParser) -> None:
-    defaults, grpc, add = ServerOptions(models=()), GrpcOptions(), parser.add_argument
+    defaults, threads, add = ServerOptions(models=()), GrpcOptions().max_threads, parser.add_argument
     add("--port", type=at_least(0, 65535), default=defaults.port, help="gRPC port; 0 takes any free one (%(default)s)")
     add("--host", default=defaults.host, help="address to listen on; 0.0.0.0 for all (%(default)s)")
     add("--grpc_socket_path", type=Path, help="listen on this Unix socket too")
     add(
         "--grpc_max_threads",
         type=at_least(1),
-        default=grpc.max_threads,
-        help="calls answered at the same time (%(default)s here: four per core)",
+        help=f"calls answered at once ({threads} here: four per core; with batching at least {BATCHED_THREADS})",
     )
     add("--grpc_channel_arguments", default="", help="name=value,… for the gRPC server")
     add("--ssl_config_file", type=Path, help="SSLConfig text proto: keys and certificates as PEM")
@@ -142,7 +143,9 @@ def _add_running(parser: ArgumentParser) -> None:
         help="time that running calls get to finish at the end (%(default)s)",
     )
     add("--workers", type=at_least(1), default=1, help="server processes that share the ports (%(default)s)")
-    add("--shares_ports", action="store_true", help=argparse.SUPPRESS)  # a worker's, from its supervisor
+    # What a supervisor tells its workers.
+    add("--worker_directory", type=Path, help=argparse.SUPPRESS)
+    add("--worker_number", type=int, default=0, help=argparse.SUPPRESS)
     add("--supervisor_fd", type=int, default=-1, help=argparse.SUPPRESS)
 
 

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 
@@ -28,9 +29,11 @@ _SECONDS_AFTER_DRAIN = 10.0
 class Worker:
     """One server process. The pipe to it tells it when its supervisor is gone, and tells us when it serves."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], number: int) -> None:
+        self.number = number
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "serving.server", *arguments, f"--supervisor_fd={theirs.fileno()}"]
+        command = [sys.executable, "-m", "serving.server", *arguments]
+        command += [f"--worker_number={number}", f"--supervisor_fd={theirs.fileno()}"]
         # A session of its own: Ctrl-C comes to the supervisor alone, which passes it on.
         self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], start_new_session=True)
         theirs.close()
@@ -61,10 +64,10 @@ class Supervisor:
         names = ("--port", "--rest_api_port")
         # Later flags win over the same ones before.
         taken = [f"{name}={port}" for name, port in zip(names, self.ports, strict=False)]
-        self._arguments = [*arguments, *taken, "--workers=1", "--shares_ports"]
+        self._arguments = [*arguments, *taken, "--workers=1"]
         self._num_workers = num_workers
         self._workers: list[Worker] = []
-        self._restarts: list[float] = []
+        self._restarts: list[tuple[float, int]] = []
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._is_stopping = False
 
@@ -72,15 +75,17 @@ class Supervisor:
         """Serve; return the exit code. `told` is printed to stderr when all workers serve."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._request_stop)
-        self._workers = [Worker(self._arguments) for _ in range(self._num_workers)]
-        try:
-            code = self._wait_until_ready()
-            if code is None and not self._is_stopping:
-                print(told, file=sys.stderr, flush=True)
-                self._watch()
-            return code or 0
-        finally:
-            self._end()
+        with tempfile.TemporaryDirectory(prefix="tfrec-server-") as directory:
+            self._arguments.append(f"--worker_directory={directory}")
+            self._workers = [Worker(self._arguments, number) for number in range(self._num_workers)]
+            try:
+                code = self._wait_until_ready()
+                if code is None and not self._is_stopping:
+                    print(told, file=sys.stderr, flush=True)
+                    self._watch()
+                return code or 0
+            finally:
+                self._end()
 
     def _request_stop(self, *_: object) -> None:
         self._is_stopping = True
@@ -112,10 +117,10 @@ class Supervisor:
                 self._pause_seconds = (
                     _FIRST_PAUSE_SECONDS if worker.is_ready else min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
                 )
-                self._restarts.append(time.monotonic() + self._pause_seconds)
-            for due_seconds in [due for due in self._restarts if due <= time.monotonic()]:
-                self._restarts.remove(due_seconds)
-                self._workers.append(Worker(self._arguments))
+                self._restarts.append((time.monotonic() + self._pause_seconds, worker.number))
+            for restart in [restart for restart in self._restarts if restart[0] <= time.monotonic()]:
+                self._restarts.remove(restart)
+                self._workers.append(Worker(self._arguments, restart[1]))
             time.sleep(_LOOK_SECONDS)
 
     def _end(self) -> None:

@@ -11,6 +11,7 @@ import time
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -199,6 +200,21 @@ def test_requests_above_the_limit_are_refused_over_both_ways(serve, add_version,
     connection = http.client.HTTPConnection(server.rest_target, timeout=10)
     connection.request("POST", "/v1/models/adder:predict", b" " * 30_000)
     assert connection.getresponse().status == 413
+
+
+def test_more_calls_than_allowed_at_once_are_refused(serve, add_version, model, stubs_of):
+    models = model("adder", add_version("adder", 1, "adder"))
+    server = serve(models, grpc=GrpcOptions(max_concurrent_calls=1))
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "adder", "slow"
+    request.inputs["steps"].CopyFrom(tf.make_tensor_proto(np.int32([2**31 - 1])))
+    stubs = stubs_of(server)
+    running = stubs.prediction.Predict.future(request, timeout=5)
+    time.sleep(0.5)
+    with pytest.raises(grpc.RpcError) as caught:
+        stubs.sum(1.0)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    running.cancel()
 
 
 def test_bytes_that_are_no_message_are_an_error_of_that_call_alone(shared):

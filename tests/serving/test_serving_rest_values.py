@@ -175,6 +175,21 @@ def test_any_path_is_answered_or_refused_and_never_a_fault(app, method, path):
     check(app, method, path, b"{}")
 
 
+def test_a_run_that_takes_too_long_is_a_gateway_timeout(shared_server, app):
+    hurried = RestApp(shared_server._inference, shared_server._manager, RestOptions(timeout_seconds=0.1), lambda: "")
+    body = b'{"signature_name": "slow", "instances": [2147483647]}'
+    status, _, content = answer(hurried, "POST", "/v1/models/adder:predict", body)
+    assert (status, json.loads(content)) == (504, {"error": "Timed out waiting for notification"})
+
+
+def test_cors_headers_are_sent_where_they_are_wanted(shared_server, app):
+    options = RestOptions(sends_cors_headers=True)
+    open_to_all = RestApp(shared_server._inference, shared_server._manager, options, lambda: "")
+    status, headers, content = answer(open_to_all, "OPTIONS", "/v1/models/adder:predict", b"")
+    assert (status, content, headers["Access-Control-Allow-Origin"]) == (200, b"", "*")
+    assert "Access-Control-Allow-Origin" not in answer(app, "GET", "/v1/models/adder", b"")[1]
+
+
 def test_a_body_at_the_limit_of_memory_does_not_stop_the_others(app):
     bomb = b'{"signature_name": "halve", "instances": [' + b"[],[1]," * 300_000 + b"1]}"
     assert answer(app, "POST", "/v1/models/judge:predict", bomb)[0] == 400

@@ -28,7 +28,7 @@ def multi_inference(
     """Answer all tasks of `request` with `servable`, which is `version` of their model."""
     wanted = _outputs_of_tasks(servable, request, checks_method_name)
     examples = serialized_examples(request.input)
-    handles = {}
+    handles: dict[tuple[str, str], Any] = {}
     for name, outputs in wanted.items():
         signature = servable.signatures[name]
         handles |= {(name, output): signature.output_handles[output] for output in outputs}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorflow.core.example import example_pb2, feature_pb2
-from tensorflow_serving.apis import classification_pb2, model_pb2, regression_pb2
+from tensorflow_serving.apis import model_pb2
 
 from serving.server.rest.json_text import format_error, parse_document, type_name
 from serving.server.rest.json_values import decode_base64, encode_text, is_base64, lossless_float
@@ -17,11 +17,12 @@ _INT64 = range(-(2**63), 2**63)
 _UINT64_END = 2**64
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 
-ExamplesRequest = classification_pb2.ClassificationRequest | regression_pb2.RegressionRequest
 
+def fill_examples_request(body: bytes, spec: model_pb2.ModelSpec, request: Any) -> None:
+    """Fill a ClassificationRequest or RegressionRequest from `body`.
 
-def fill_examples_request(body: bytes, spec: model_pb2.ModelSpec, request: ExamplesRequest) -> None:
-    """Fill `request` from `body`. Raises StatusError with TF Serving's words for a body that does not fit."""
+    Raises StatusError with TF Serving's words for a body that does not fit.
+    """
     document = parse_document(body)
     request.model_spec.CopyFrom(spec)
     fill_signature_name(document, request)

@@ -47,7 +47,7 @@ def _channel_options(options: ServerOptions) -> list[tuple[str, int | str]]:
         # Answers are the model's, not the caller's, to make large.
         ("grpc.max_send_message_length", -1),
         # Else a second server on the same port starts without an error, and the two share the requests at random.
-        ("grpc.so_reuseport", int(options.shares_ports)),
+        ("grpc.so_reuseport", int(options.worker is not None)),
         *options.grpc.channel_arguments,
     ]
 

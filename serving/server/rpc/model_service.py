@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2_grpc
+from tensorflow_serving.config import model_server_config_pb2
 
-from serving.server.models.config_file import models_of_config
 from serving.server.models.manager import ModelManager, UnavailableError
 from serving.server.models.served_version import VersionStatus
 from serving.server.rpc.answers import ends_with_status
 from serving.server.status import StatusError, invalid_argument, not_found
 from tfrec.errors import TfrecError
 
+Reload = Callable[[model_server_config_pb2.ModelServerConfig, threading.Event], None]
+
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus and HandleReloadConfigRequest over a manager's models."""
+    """GetModelStatus over a manager's models, and HandleReloadConfigRequest with what `reload` does."""
 
-    def __init__(self, manager: ModelManager) -> None:
+    def __init__(self, reload: Reload, manager: ModelManager) -> None:
+        self._reload = reload
         self._manager = manager
 
     @ends_with_status
@@ -42,7 +46,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         is_over = threading.Event()
         context.add_callback(is_over.set)
         try:
-            self._manager.serve(models_of_config(request.config), cancel=is_over)
+            self._reload(request.config, is_over)
         except TfrecError as error:
             raise invalid_argument(str(error)) from error
         except UnavailableError as error:
