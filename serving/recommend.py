@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,16 +13,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from serving.client import Client
-from serving.errors import ServingError
-from serving.results import Reason, ScoredItems
+from serving.client import Client, Reason, ScoredItems, ServingError
+from serving.users import UserLookup, open_store
 from tfrec.command_line import ArgumentParser, at_least
-from tfrec.errors import ConfigError, TfrecError
+from tfrec.errors import ArtifactError, ConfigError, TfrecError
 
 _EXAMPLE = """\
 example: python -m serving.recommend --server localhost:8500 --model two_tower --user 42 --k 10
          python -m serving.recommend --server localhost:8500 --model two_tower --ranker deepfm --user 42
          python -m serving.recommend --server localhost:8500 --model two_tower --user 42 --why
+         python -m serving.recommend --server http://localhost:8501 --model two_tower --user 42 --store sqlite:users.db
 
 Prints the items that the model recommends to the user, best first.
 """
@@ -45,19 +46,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _recommend(flags: argparse.Namespace) -> None:
     features = _features(flags.feature)
-    with Client(flags.server, flags.timeout_seconds) as client:
+    with contextlib.ExitStack() as open_things:
+        lookup = None
+        if flags.store is not None:
+            # A person waits longer than a service, and wants to hear that the store does not answer.
+            lookup = open_things.enter_context(contextlib.closing(_lookup(flags.store, flags.timeout_seconds)))
+        client = open_things.enter_context(Client(flags.server, flags.timeout_seconds, users=lookup))
         items = client.recommend(
             flags.model,
             flags.user,
-            k=max(flags.k, flags.candidates) if flags.ranker else flags.k,
+            k=flags.k,
             exclude=flags.exclude,
             allow=flags.allow,
             exclude_seen=not flags.include_seen,
-            **features,
+            ranker=flags.ranker,
+            candidates=flags.candidates,
+            context=features,
         )
-        if flags.ranker and items.ids:
-            items = client.rank(flags.ranker, flags.user, items.ids, **features).first(flags.k)
-        why = client.explain(flags.model, flags.user, items.ids, **features) if flags.why else None
+        why = client.explain(flags.model, flags.user, items.ids, context=features) if flags.why else None
         of_reasons = [reason.item_id for reasons in why or [] for reason in reasons if reason.item_id is not None]
         asked = list(dict.fromkeys([*items.ids, *of_reasons]))
         titles = dict(zip(asked, client.titles(flags.model, asked), strict=True))
@@ -65,6 +71,15 @@ def _recommend(flags: argparse.Namespace) -> None:
         print(json.dumps(_as_json(items, titles, why), ensure_ascii=False))
     else:
         Console().print(_table(items, titles, why))
+
+
+def _lookup(address: str, timeout_seconds: float) -> UserLookup:
+    store = open_store(address)
+    try:
+        store.schema()
+    except store.errors as error:
+        raise ArtifactError(f"{address}: {' '.join(str(error).split())}; is the store running?") from None
+    return UserLookup(store, timeout_seconds)
 
 
 def _features(assignments: Sequence[str]) -> dict[str, Any]:
@@ -121,8 +136,16 @@ def _table(items: ScoredItems, titles: Mapping[str, str], why: Why | None) -> Ta
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="python -m serving.recommend", example=_EXAMPLE)
     add = parser.add_argument
-    add("--server", default="localhost:8500", help="host:port of the server (%(default)s)")
-    add("--model", required=True, help="the model's name on the server")
+    add(
+        "--server",
+        default="localhost:8500",
+        help="host:port of the server, or several with commas between; http://host:port asks over REST (%(default)s)",
+    )
+    add(
+        "--model",
+        required=True,
+        help="the model's name on the server; NAME/versions/7 or NAME/labels/canary for one of its versions",
+    )
     add("--user", required=True, help="user id, as in the logs; one the model has not seen is fine")
     add("--k", type=at_least(1), default=10, help="number of items (%(default)s)")
     add("--ranker", help="a ranking model on the same server, which orders the candidates of --model")
@@ -137,6 +160,7 @@ def _parser() -> ArgumentParser:
         metavar="NAME=VALUE",
         help="a user or context feature, instead of what the model knows; again for several values",
     )
+    add("--store", help="features and histories of users: sqlite:PATH or redis://HOST:PORT/NUMBER")
     add("--why", action="store_true", help="say why: items of the user's history, or features that matched")
     add("--json", action="store_true", help="print JSON")
     add("--timeout-seconds", type=float, default=5.0, help="deadline of each call (%(default)s)")

@@ -1,0 +1,27 @@
+"""Clients of recommender models behind model servers: TensorFlow Serving, or `python -m serving.server`.
+
+`Client` and `AsyncClient` ask over gRPC; a `Client` of an `http://…` address asks over REST, and then loads no
+TensorFlow.
+"""
+
+from serving.client.async_client import AsyncClient
+from serving.client.client import Client
+from serving.client.errors import ServingError
+from serving.client.options import ClientOptions, Hedging, Retries, Tls
+from serving.client.results import ModelMetadata, Prediction, Reason, ScoredBatch, ScoredItems, VersionState
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientOptions",
+    "Hedging",
+    "ModelMetadata",
+    "Prediction",
+    "Reason",
+    "Retries",
+    "ScoredBatch",
+    "ScoredItems",
+    "ServingError",
+    "Tls",
+    "VersionState",
+]
