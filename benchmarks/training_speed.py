@@ -23,6 +23,7 @@ WHAT: dict[str, Callable[[Bench], str]] = {
     "criteo": comparisons.criteo,
     "two_tower": comparisons.two_tower,
     "retrieval": comparisons.retrieval_quality,
+    "sequences": comparisons.sequences,
     "input": comparisons.reading,
     "tables": comparisons.tables,
 }

@@ -82,7 +82,7 @@ def run(code):
     [
         *("tfrec", "tfrec.schema", "tfrec.config_file", "tfrec.command_line", "tfrec.metrics", "tfrec.certainty"),
         *("trainer.task", "trainer.compare", "trainer.ab_test", "trainer.off_policy", "trainer.simulate"),
-        *("trainer.report.__main__", "transforms.run"),
+        *("trainer.ablate", "trainer.user_vectors", "trainer.report.__main__", "transforms.run"),
     ],
 )
 def test_importing_it_loads_no_tensorflow(module):

@@ -37,6 +37,7 @@ OUR_CHOICES = {  # by validation too
     ),
 }
 DRAWN = "model.negatives={kind: popularity, n: 256}"  # for all rows of a batch
+SEQUENCE_LENGTH = 50
 IDS_ONLY = ("model.use_history=false", DRAWN)
 
 
@@ -131,6 +132,26 @@ def retrieval_quality(bench: Bench) -> str:
     interleave(sides, 1, bench.say)
     rows = [(side.name, f"{side.median(key[side.name]):.4f}") for side in sides]
     return plain_table("NDCG@10, ML-100K leave-one-out", ("side", "test"), rows)
+
+
+def sequences(bench: Bench) -> str:
+    """The transformer against SASRec: an example is an event that is predicted from those before it."""
+    dataset = bench.movielens("leave_one_out", f"features.history.length={SEQUENCE_LENGTH}")
+    settings = ("model.embedding_dim=64", f"model.length={SEQUENCE_LENGTH}", "model.encoder={layers: 2, heads: 2}",
+                "evaluation.baselines=[]", *bench.settings)  # fmt: skip
+    sides = [ours("ours, transformer", dataset, "transformer", bench.work, settings, epochs=bench.epochs)]
+    if "recbole" in bench.peers:
+        python, data = environment("torch", bench.work), bench.encoded(dataset, "pairs")
+        # Its epochs take long, and the first is not counted: two say as much as twenty.
+        arguments = ["--model", "sasrec", "--epochs", "3", "--length", str(SEQUENCE_LENGTH)]
+        sides.append(peer("RecBole SASRec", "recbole_sequences", python, data, bench.work, arguments))
+    interleave(sides, bench.repeat, bench.say)
+    title = (
+        f"transformer, ML-100K sequences, length {SEQUENCE_LENGTH}, embedding 64, 2 layers, 2 heads, full softmax; "
+        "events predicted per second, without the first epoch; ours reads an event once for all that is predicted from "
+        "it, RecBole once for each"
+    )
+    return speed_table(title, sides, _found(sides[:1], "test/ndcg_at_10"), "test NDCG@10 after these epochs")
 
 
 def reading(bench: Bench) -> str:

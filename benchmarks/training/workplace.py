@@ -45,10 +45,12 @@ class Bench:
 
         return make(self.work / name, write)
 
-    def movielens(self, strategy: str) -> Path:
+    def movielens(self, strategy: str, *overrides: str) -> Path:
+        """MovieLens-100K by a split; with overrides of its dataset.yaml a dataset of its own."""
         if self.data_dir is None or not (self.data_dir / "u.data").exists():
             sys.exit(f"benchmarks: no u.data in {self.data_dir}; name MovieLens-100K with --data-dir")
-        return self.dataset(f"ml-100k-{strategy}", "ml-100k", self.data_dir, f"split.strategy={strategy}")
+        name = "-".join(["ml-100k", strategy, *(override.replace("=", "-") for override in overrides)])
+        return self.dataset(name, "ml-100k", self.data_dir, f"split.strategy={strategy}", *overrides)
 
     def encoded(self, dataset: Path, form: str) -> Path:
         """The same rows for the other sides."""

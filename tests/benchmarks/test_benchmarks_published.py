@@ -136,6 +136,7 @@ def sequences(tmp_path_factory):
     return Place(root, root / "work"), walks
 
 
+@pytest.mark.slow
 def test_a_walk_round_a_ring_is_judged_three_ways(sequences):
     place, walks = sequences
     split = SPLITS["ml-1m-sequences"]
@@ -150,6 +151,7 @@ def test_a_walk_round_a_ring_is_judged_three_ways(sequences):
     assert with_all.metrics["cost/train_seconds"] == without_seen.metrics["cost/train_seconds"]
 
 
+@pytest.mark.slow
 def test_nothing_excluded_leaves_what_was_taken_in_the_lists(sequences):
     place, walks = sequences
     split = SPLITS["ml-1m-sequences"]
