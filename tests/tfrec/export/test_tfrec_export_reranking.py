@@ -8,6 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tfrec.export.plain_orders import mmr_plainly
 from tfrec.config_file import parse_config
 from tfrec.errors import ConfigError
 from tfrec.export.cascade import CascadeConfig
@@ -74,18 +75,6 @@ def test_ranks_count_from_one_and_are_zero_for_what_was_not_found():
     ranks, scores = ranks_in(one, tf.constant([[7, 0, 5, 3]]), ITEMS)
     assert ranks.numpy().tolist() == [[0, 2, 0, 1]]
     assert scores.numpy().tolist() == [[NEVER, -1.0, NEVER, 2.5]]
-
-
-def mmr_plainly(relevance, vectors, weight, steps):
-    chosen = []
-    for _ in range(steps):
-
-        def value(item):
-            closest = max((float(vectors[item] @ vectors[other]) for other in chosen), default=-1.0)
-            return (1 - weight) * relevance[item] - weight * closest
-
-        chosen.append(max((item for item in range(len(relevance)) if item not in chosen), key=value))
-    return chosen
 
 
 @settings(max_examples=30, deadline=None)
