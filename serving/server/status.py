@@ -43,6 +43,11 @@ def failed_precondition(message: str) -> StatusError:
     return StatusError(grpc.StatusCode.FAILED_PRECONDITION, message)
 
 
+def deadline_exceeded() -> StatusError:
+    """Return the error of a call whose time is over, in TensorFlow's words."""
+    return StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for notification")
+
+
 def resource_exhausted(message: str) -> StatusError:
     """Return a RESOURCE_EXHAUSTED error."""
     return StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)

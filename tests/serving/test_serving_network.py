@@ -3,6 +3,7 @@
 import datetime
 import http.client
 import ipaddress
+import json
 import re
 import socket
 import threading
@@ -118,6 +119,25 @@ def test_a_unix_socket_is_a_way_in_too_and_health_ends_before_the_server(serve, 
         assert next(watched).status == serving
         threading.Thread(target=server.stop, args=(2.0,)).start()
         assert next(watched).status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def test_a_rest_request_in_flight_is_answered_before_the_server_ends(serve, add_version, model):
+    server = serve(model("adder", add_version("adder", 1, "adder")), rest=RestOptions(port=0))
+    target, answers = server.rest_target, []
+
+    def ask():
+        connection = http.client.HTTPConnection(target, timeout=60)
+        connection.request("POST", "/v1/models/adder:predict", b'{"signature_name": "slow", "instances": [200000]}')
+        answers.append(connection.getresponse().read())
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    time.sleep(0.5)
+    server.stop(drain_timeout_seconds=60)
+    thread.join()
+    assert json.loads(answers[0]) == {"predictions": [200000]}
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", int(target.rpartition(":")[2])), timeout=5)
 
 
 def test_metrics_count_requests_and_their_time_by_model_and_way(shared, shared_server):

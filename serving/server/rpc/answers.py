@@ -11,9 +11,8 @@ import grpc
 import tensorflow as tf
 
 from serving.server.runtime.runtime_options import NO_TIMEOUT
-from serving.server.status import StatusError, clip_message, status_of_exception
+from serving.server.status import StatusError, clip_message, deadline_exceeded, status_of_exception
 
-TIMED_OUT = "Timed out waiting for notification"
 # gRPC reports a call without a deadline as one whose deadline is some 292 million years away.
 _LONGEST_DEADLINE_SECONDS = 1e9
 
@@ -43,5 +42,5 @@ def seconds_left(context: grpc.ServicerContext) -> float:
     if seconds > _LONGEST_DEADLINE_SECONDS:
         return NO_TIMEOUT
     if seconds <= 0:
-        raise StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, TIMED_OUT)
+        raise deadline_exceeded()
     return seconds

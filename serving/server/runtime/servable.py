@@ -9,7 +9,8 @@ runtime's own messages.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from tensorflow.python.client import pywrap_tf_session
 from serving import tensors
 from serving.server.runtime.batching import Batcher
 from serving.server.runtime.batching_options import BatchingOptions
+from serving.server.runtime.inline_runs import RunTimes, ends_by_itself, inline_run_options
 from serving.server.runtime.runtime_options import NO_TIMEOUT, RuntimeOptions
-from serving.server.status import not_found
+from serving.server.status import deadline_exceeded, not_found
 from serving.tensors import Array
 
 
@@ -43,10 +45,12 @@ class Servable:
         session: tf.compat.v1.Session,
         signatures: Mapping[str, Signature],
         batching: BatchingOptions | None = None,
+        inline_signatures: Iterable[str] = (),
     ) -> None:
         self._session = session
         self.signatures = signatures
-        self._batchers = {name: self._batcher(signatures[name], batching) for name in signatures} if batching else {}
+        self._run_times = {name: RunTimes() for name in inline_signatures}
+        self._batchers = {name: self._batcher(name, batching) for name in signatures} if batching else {}
 
     @classmethod
     def load(cls, path: Path, options: RuntimeOptions = RuntimeOptions()) -> Servable:  # noqa: B008
@@ -74,7 +78,10 @@ class Servable:
         # without variables and initialisers has run no step while it was loaded.
         session._extend_graph()
         session.graph.finalize()
-        return cls(session, signatures, options.batching)
+        # Who sets the number of threads between ops wants them used.
+        may_be_inline = not options.inter_op_parallelism_threads
+        inline = [name for name in signatures if may_be_inline and _ends(signatures[name], meta_graph)]
+        return cls(session, signatures, options.batching, inline)
 
     def run_signature(
         self,
@@ -94,17 +101,32 @@ class Servable:
             values = batcher.run(inputs, timeout_seconds)
             by_alias = dict(zip(signature.output_handles, values, strict=True))
             return [by_alias[alias] for alias in outputs]
-        return self._run_aliases(signature, inputs, outputs, timeout_seconds)
+        return self._run_aliases(name, inputs, outputs, timeout_seconds)
 
     def _run_aliases(
-        self, signature: Signature, inputs: Mapping[str, Array], outputs: Sequence[str], timeout_seconds: float
+        self, name: str, inputs: Mapping[str, Array], outputs: Sequence[str], timeout_seconds: float
     ) -> list[Array]:
+        signature = self.signatures[name]
         feeds = {signature.input_handles[alias]: array for alias, array in inputs.items()}
-        return self.run(feeds, [signature.output_handles[alias] for alias in outputs], timeout_seconds)
+        fetches = [signature.output_handles[alias] for alias in outputs]
+        times = self._run_times.get(name)
+        if times is None:
+            return self.run(feeds, fetches, timeout_seconds)
+        is_inline = times.leave_time(timeout_seconds)
+        start_seconds = time.perf_counter()
+        if is_inline:
+            values = self._run(feeds, fetches, inline_run_options())
+        else:
+            values = self.run(feeds, fetches, timeout_seconds)
+        seconds = time.perf_counter() - start_seconds
+        times.add(seconds)
+        if is_inline and seconds > timeout_seconds:
+            raise deadline_exceeded()
+        return values
 
-    def _batcher(self, signature: Signature, options: BatchingOptions) -> Batcher:
-        outputs = list(signature.output_handles)
-        return Batcher(options, lambda inputs, timeout: self._run_aliases(signature, inputs, outputs, timeout))
+    def _batcher(self, name: str, options: BatchingOptions) -> Batcher:
+        outputs = list(self.signatures[name].output_handles)
+        return Batcher(options, lambda inputs, timeout: self._run_aliases(name, inputs, outputs, timeout))
 
     def run(
         self, feeds: Mapping[Any, Array], fetches: Sequence[Any], timeout_seconds: float = NO_TIMEOUT
@@ -133,6 +155,10 @@ class Servable:
     def close(self) -> None:
         """Free the session. Runs that are still under way end with CANCELLED."""
         self._session.close()
+
+
+def _ends(signature: Signature, meta_graph: meta_graph_pb2.MetaGraphDef) -> bool:
+    return ends_by_itself(signature.definition, meta_graph.graph_def)
 
 
 def _load_meta_graph(session: tf.compat.v1.Session, path: Path, tags: Sequence[str]) -> meta_graph_pb2.MetaGraphDef:
