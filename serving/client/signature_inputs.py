@@ -7,7 +7,7 @@ batches requests joins them along the first dimension, and so wants it equal in 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,11 +96,11 @@ class SignatureInputs:
         if spec.dtype is None:
             raise ConfigError(f"{self._owner}: input {name!r} has a dtype that this client does not send")
         is_multi_valued, is_text = spec.rank > 1, spec.dtype.hasobject
-        if is_multi_valued and is_text:
-            return padded_rows([[row] if isinstance(row, str | bytes) else row for row in rows])
-        if is_multi_valued and spec.dtype.kind != "b":
+        if is_multi_valued and not is_text and spec.dtype.kind != "b":
             rows = _evenly_long(rows, _missing(spec))
         try:
+            if is_multi_valued and is_text:
+                return padded_rows([_tokens(row) for row in rows], spell=_text)
             array = _column(rows, spec)
         except (TypeError, ValueError, KeyError):
             kind = "text" if is_text else "true or false" if spec.dtype.kind == "b" else f"{spec.dtype.name} numbers"
@@ -113,14 +113,23 @@ class SignatureInputs:
         return array
 
 
-def padded_rows(rows: Sequence[Iterable[Any]], prefix: Sequence[str] = ()) -> Array:
-    """Return lists of ids or tokens as string [batch, n], each behind `prefix`, the shorter ones padded with ""."""
-    texts = [[*prefix, *(_text(value) for value in row)] for row in rows]
+def padded_rows(
+    rows: Sequence[Iterable[Any]], prefix: Sequence[str] = (), spell: Callable[[Any], str] = id_text
+) -> Array:
+    """Return lists of ids as string [batch, n], each behind `prefix`, the shorter ones padded with ""."""
+    texts = [[*prefix, *(spell(value) for value in row)] for row in rows]
     width = max((len(row) for row in texts), default=0)
     padded = np.full((len(texts), width), PADDING, dtype=object)
     for i, row in enumerate(texts):
         padded[i, : len(row)] = row
     return padded
+
+
+def _tokens(row: Any) -> Iterable[Any]:
+    """The tokens of a cell: a list as it is, one value alone, none of an empty cell."""
+    if isinstance(row, Iterable) and not isinstance(row, str | bytes):
+        return row
+    return [] if _is_absent(row) else [row]
 
 
 def _missing(spec: InputSpec) -> float:

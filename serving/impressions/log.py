@@ -14,6 +14,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from serving.client.ids import Id, id_text
 from serving.impressions.exploration import Shown
 from serving.impressions.files import IMPRESSIONS, OUTCOMES, GrowingFile, finish_files_of_the_dead
 from tfrec.errors import ConfigError
@@ -101,13 +102,13 @@ class ImpressionLog:
         )
         return request_id
 
-    def outcome(self, request_id: str, item_id: str, value: float = 1.0, time_ms: int | None = None) -> None:
+    def outcome(self, request_id: str, item_id: Id, value: float = 1.0, time_ms: int | None = None) -> None:
         """Log that the user took an item of the request: a click, a purchase; `value` is the reward."""
         if not math.isfinite(value):
             raise ConfigError(f"value: got {value}; allowed: finite numbers")
         if not self._is_sampled(request_id):
             return
-        row = {"request_id": request_id, "item_id": item_id, "value": value}
+        row = {"request_id": request_id, "item_id": id_text(item_id), "value": float(value)}
         self._put(OUTCOMES, [{**row, "time_ms": _now_ms() if time_ms is None else time_ms}])
 
     def close(self) -> None:
@@ -137,18 +138,27 @@ class ImpressionLog:
         is_open = True
         while is_open:
             entries, is_open = self._next_entries()
-            try:
-                for kind in (IMPRESSIONS, OUTCOMES):
-                    rows = [row for one, rows in entries if one == kind for row in rows]
-                    if rows:
-                        file = self._files.get(kind) or GrowingFile(self._directory, kind)
-                        self._files[kind] = file
-                        file.write(json.dumps(row, ensure_ascii=False) for row in rows)
-                with self._lock:
-                    self.counts.written += len(entries)
-            except (OSError, ValueError) as error:
-                self._count_dropped(len(entries), error)
+            for kind in (IMPRESSIONS, OUTCOMES):
+                lines_of_entries = []
+                for rows in (rows for one, rows in entries if one == kind):
+                    try:
+                        lines_of_entries.append([json.dumps(row) for row in rows])
+                    except (ValueError, TypeError) as error:  # an id or a time of an odd type
+                        self._count_dropped(1, error)
+                if lines_of_entries:
+                    self._write(kind, lines_of_entries)
             self._finish(all_of_them=not is_open)
+
+    def _write(self, kind: str, lines_of_entries: list[list[str]]) -> None:
+        try:
+            file = self._files.get(kind) or GrowingFile(self._directory, kind)
+            self._files[kind] = file
+            file.write(line for lines in lines_of_entries for line in lines)
+        except OSError as error:
+            self._count_dropped(len(lines_of_entries), error)
+            return
+        with self._lock:
+            self.counts.written += len(lines_of_entries)
 
     def _next_entries(self) -> tuple[list[tuple[str, list[dict[str, Any]]]], bool]:
         """What waits, as soon as something does or a file may be old; False once the log closes."""

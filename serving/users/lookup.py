@@ -115,17 +115,16 @@ class UserLookup:
             self._without(users, TimeoutError())
             return None
         try:
-            return self._pool.submit(self._read, users)
+            lookup = self._pool.submit(self._read, users)
         except BaseException:
             self._free.release()
             raise
+        lookup.add_done_callback(lambda _: self._free.release())  # also of one that was cancelled before it began
+        return lookup
 
     def _read(self, users: Sequence[str]) -> Records:
-        try:
-            self._known_schema()
-            return self._store.get(users)
-        finally:
-            self._free.release()
+        self._known_schema()
+        return self._store.get(users)
 
     def _without(self, users: Sequence[str], error: Exception) -> list[Mapping[str, Any]]:
         with self._lock:

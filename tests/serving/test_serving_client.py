@@ -36,6 +36,14 @@ def test_excluded_items_are_not_recommended(client):
     assert client.recommend("recommender", user="new", k=2, exclude=["i0", "i2", "?"]).ids == ("i1", "i3")
 
 
+def test_what_can_be_no_id_is_an_error(client):
+    for odd in (None, 1.5, True, float("nan")):
+        with pytest.raises(ConfigError, match="an id is text or a whole number"):
+            client.recommend("recommender", user="new", exclude=[odd])
+        with pytest.raises(ConfigError, match="an id is text or a whole number"):
+            client.recommend("recommender", user=odd)
+
+
 def test_fewer_than_k_items_are_left_when_the_others_are_excluded(client):
     assert client.recommend("recommender", user="new", k=5, exclude=ITEM_IDS[1:]).ids == ("i0",)
     assert len(client.recommend("recommender", user="new", k=5, exclude=ITEM_IDS)) == 0

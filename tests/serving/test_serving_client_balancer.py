@@ -4,7 +4,7 @@ import dataclasses
 
 import grpc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.client import ClientOptions, Retries, ServingError
@@ -52,6 +52,7 @@ def test_round_robin_does_not_look_at_the_load(clock):
     assert balancer.take().target == "s0"
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["take", "answered", "dropped"])), max_size=60))
 def test_a_server_taken_never_has_more_requests_than_another(steps):
     balancer = balancer_of(4, lambda: 0.0)
@@ -111,6 +112,7 @@ def test_where_all_pause_the_one_whose_pause_ends_first_is_asked(clock):
     assert [balancer.take().target for _ in range(3)] == ["s1"] * 3
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.booleans(), max_size=300), st.sampled_from([0.0, 0.1, 0.2, 1.0]))
 def test_no_more_than_the_share_and_ten_are_ever_spent(steps, share):
     budget = RetryBudget(share)

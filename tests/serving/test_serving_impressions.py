@@ -244,3 +244,11 @@ def test_odd_values_are_refused(tmp_path):
         ImpressionLog(tmp_path, share=0)
     with ImpressionLog(tmp_path) as log, pytest.raises(ConfigError, match="value: got nan"):
         log.outcome("r", "a", float("nan"))
+
+
+def test_ids_and_values_of_a_table_are_written_and_what_cannot_be_is_counted(tmp_path):
+    with ImpressionLog(tmp_path) as log:
+        log.outcome("r", 42.0, np.float32(0.5), time_ms=1)
+        log.outcome("r", "b", 1.0, time_ms=object())
+    assert rows_of(tmp_path, "outcomes") == [{"request_id": "r", "item_id": "42", "value": 0.5, "time_ms": 1}]
+    assert (log.counts.written, log.counts.dropped) == (1, 1)

@@ -70,6 +70,12 @@ def test_tokens_are_spelt_as_the_transforms_spell_native_values(inputs):
     assert found["tags"].tolist() == [["7"], ["2"], ["false"]]
 
 
+def test_a_single_token_is_a_list_of_one_and_what_is_no_token_is_refused(inputs):
+    assert sent(inputs, ["a", "b"], tags=[5, None])["tags"].tolist() == [["5"], [""]]
+    with pytest.raises(ConfigError, match=r"feature 'tags': got .*; expected text"):
+        sent(inputs, ["a", "b"], tags=[[{}], ["x"]])
+
+
 def test_what_is_stored_fills_what_is_not_given_and_nothing_else(inputs):
     stored = [{"age": 30.0, "tags": ["x", "y"], "unknown": 1}, {}, {"age": 40.0, "city": "rome"}]
     found = sent(inputs, ["a", "b", "c"], stored, city=["oslo", "", "bern"])

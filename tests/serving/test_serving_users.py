@@ -204,6 +204,40 @@ def test_a_store_that_died_is_found_again(towers):
     server.stop()
 
 
+class Hanging:
+    """A store of one's own, whose look-ups hang until they are let go."""
+
+    errors = ()
+
+    def __init__(self):
+        self.lets_go = threading.Event()
+        self.looked_up = 0
+
+    def schema(self):
+        return SCHEMA
+
+    def get(self, user_ids):
+        self.looked_up += 1
+        assert self.lets_go.wait(60)
+        return [LOADED[0][1] for _ in user_ids]
+
+
+def test_many_requests_wait_no_longer_than_one_for_a_store_that_hangs():
+    store = Hanging()
+    lookup = UserLookup(store, timeout_seconds=0.2, pause_seconds=0.3)
+    start = time.monotonic()
+    with ThreadPoolExecutor(40) as pool:
+        found = list(pool.map(lambda _: lookup.of(["ann"], (), 60.0), range(40)))
+    assert found == [[{}]] * 40
+    assert time.monotonic() - start < 10
+    assert store.looked_up <= 8
+    assert lookup.counts.late + lookup.counts.skipped == 40
+    store.lets_go.set()
+    time.sleep(0.5)
+    assert lookup.of(["ann"], (), 60.0) == [{"age": 30.0, "history": ["a", "b"]}]
+    assert lookup.of(["ann"], ("history",), 60.0) == [{"age": 30.0}]
+
+
 def test_a_locked_file_does_not_hold_up_readers(tmp_path, towers):
     store = open_store(f"sqlite:{tmp_path}/users.db")
     load(store, SCHEMA, LOADED)

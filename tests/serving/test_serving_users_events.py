@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.users import Event, UserRecord
@@ -97,6 +97,7 @@ def test_an_event_without_what_a_history_consists_of_is_an_error():
         after([Event("a", 0, "good", {"device": "tv"})])
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=12))
 def test_a_history_is_the_last_items_in_the_order_of_events(items):
     events = [Event(str(item), i * 1000, 5, {"device": "x"}) for i, item in enumerate(items)]
