@@ -21,6 +21,7 @@ from tests.tfrec.models.sequence_windows import (
 )
 from tests.tfrec.models.taken_items import inputs_of, request
 from tfrec.errors import ConfigError
+from tfrec.models.sequences.next_item_loss import NextItemLoss
 from tfrec.models.transformer import Transformer, TransformerConfig
 
 NON_DEFAULT = {
@@ -140,7 +141,7 @@ def test_a_later_item_never_changes_an_earlier_output():
 LOSSES = [
     {"kind": "softmax"},
     {"kind": "sampled_softmax", "num_negatives": 40},
-    {"kind": "gbce", "num_negatives": 40, "alpha": 0.5},
+    {"kind": "gbce", "num_negatives": 5, "alpha": 0.5},
     {"kind": "bpr_max", "num_negatives": 40, "penalty": 0.01},
     {"kind": "top1_max", "num_negatives": 40},
 ]
@@ -149,6 +150,11 @@ LOSSES = [
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["kind"])
 def test_every_loss_learns_what_comes_next(loss):
     assert next_item_share(Transformer, TransformerConfig, loss=loss, encoder={"layers": 1, "dropout": 0.1}) == 1
+
+
+@pytest.mark.parametrize(("items", "kind"), [(20_000, "softmax"), (20_001, "sampled_softmax")])
+def test_unless_told_the_softmax_is_over_drawn_items_where_the_catalogue_is_large(items, kind):
+    assert NextItemLoss(None, np.ones(items, np.int64)).kind == kind
 
 
 def test_the_draws_of_a_step_follow_from_seed_and_step():

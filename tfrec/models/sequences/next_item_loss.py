@@ -16,6 +16,8 @@ from tfrec.losses.row_shares import row_shares
 from tfrec.models.sequences.item_vectors import ItemVectors
 from tfrec.negatives.item_sampler import ItemSampler
 
+LARGEST_SOFTMAX = 20_000  # items; with more the logits of a step cost several times all else
+
 
 class SoftmaxConfig(Config):
     """Cross-entropy over all items; where the catalogue is small enough nothing is better."""
@@ -69,13 +71,20 @@ class NextItemLoss:
         """Prepare.
 
         Args:
-            config: one of `LossConfig`.
+            config: one of `LossConfig`; None for the softmax, over drawn items where the catalogue is large.
             counts: training events of the items that can be predicted. int [num_classes]
 
         """
+        if config is None:
+            config = SoftmaxConfig() if len(counts) <= LARGEST_SOFTMAX else SampledSoftmaxConfig()
         self._config, self._num_items = config, len(counts)
         is_drawn = not isinstance(config, SoftmaxConfig)
         self._sampler = ItemSampler.by_popularity(np.maximum(counts, 1), config.alpha) if is_drawn else None
+
+    @property
+    def kind(self) -> str:
+        """As `model.loss.kind` has it."""
+        return str(self._config.kind)
 
     def __call__(
         self,
@@ -100,9 +109,11 @@ class NextItemLoss:
         if self._sampler is None:
             shares = row_shares(tf.shape(queries)[0], weights)
             return full_softmax(queries, *items.catalogue(), targets, shares, compute_type)
-        drawn, _, counts = tf.unique_with_counts(self._sampler.draw(self._config.num_negatives, seed))
-        positives, candidates = items.of(targets), items.of(drawn)
-        if self._config.kind == "sampled_softmax":
+        drawn = self._sampler.draw(self._config.num_negatives, seed)
+        positives = items.of(targets)
+        if isinstance(self._config, SampledSoftmaxConfig):
+            drawn, _, counts = tf.unique_with_counts(drawn)
+            candidates = items.of(drawn)
             expected = self._sampler.log_probability(drawn) + tf.math.log(float(self._config.num_negatives))
             # The biases are one more column, since gradients reach vectors and not offsets.
             return sampled_softmax(
@@ -116,6 +127,7 @@ class NextItemLoss:
                 num_items=self._num_items,
                 compute_type=compute_type,
             )
+        candidates = items.of(drawn)  # what was drawn twice counts twice
         own = tf.reduce_sum(queries * positives.vectors, axis=1) + positives.biases
         others = tf.matmul(tf.cast(queries, compute_type), tf.cast(candidates.vectors, compute_type), transpose_b=True)
         losses = self._by_pairs(own, tf.cast(others, tf.float32) + candidates.biases, targets[:, None] != drawn)

@@ -29,7 +29,7 @@ from tfrec.models.sequences.encoder import EncoderConfig, Mode, Steps
 from tfrec.models.sequences.encoders import make_encoder
 from tfrec.models.sequences.history_rows import HistoryRows, by_length, history_rows
 from tfrec.models.sequences.item_vectors import ItemsConfig, ItemVectors
-from tfrec.models.sequences.next_item_loss import LossConfig, NextItemLoss, SoftmaxConfig
+from tfrec.models.sequences.next_item_loss import LossConfig, NextItemLoss
 from tfrec.models.sequences.step_context import Context, ContextConfig, StepContext
 from tfrec.schema import ITEM_INDEX, Schema, SequenceFeature
 
@@ -43,7 +43,9 @@ class SequenceConfig(ItemsConfig, ContextConfig):
     length: int | None = Field(
         None, ge=1, description="events that are read, at most those of the dataset's history; null: those, 200 at most"
     )
-    loss: LossConfig = SoftmaxConfig()
+    loss: LossConfig | None = Field(
+        None, description="kind says which; null: softmax up to 20,000 items, sampled_softmax above"
+    )
 
 
 class Asked(NamedTuple):

@@ -102,9 +102,8 @@ class StepContext(tf.keras.layers.Layer):  # type: ignore[misc]
 
     def train_columns(self) -> frozenset[str]:
         """Columns of the events' records."""
-        return frozenset(with_weights(self._schema, self.request_names)) | (
-            {EVENT_TIME_MS} if self.reads_times else set()
-        )
+        times = {EVENT_TIME_MS} if self.reads_times else set()
+        return frozenset({*with_weights(self._schema, self.request_names), *times})
 
     @property
     def required_features(self) -> frozenset[str]:
