@@ -43,7 +43,10 @@ def compose(plan: Plan) -> dict[str, Any]:
     service = {
         "image": plan.image,
         "entrypoint": [BINARY],
-        "command": server_flags(plan),
+        "command": [
+            *server_flags(plan),
+            f"--model_config_file_poll_wait_seconds={plan.config.config_poll_seconds}",
+        ],
         "user": f"{USER_ID}:{USER_ID}",
         "read_only": True,
         "cap_drop": ["ALL"],

@@ -20,7 +20,7 @@ _DRAIN_SECONDS = 15  # for balancers to learn that a pod goes, before its server
 def manifests(plan: Plan, files: Mapping[str, str]) -> dict[str, Manifest]:
     """File name → manifest; `files` are the server's own, by name."""
     return {
-        "config-map.yaml": {**_head(plan, "v1", "ConfigMap"), "data": dict(files)},
+        "config-map.yaml": _config_map(plan, files),
         "deployment.yaml": _deployment(plan, files),
         "service.yaml": _service(plan, plan.config.name),
         # A gRPC client holds one connection to one pod: it balances itself over the addresses of this one.
@@ -41,10 +41,22 @@ def _labels(plan: Plan) -> dict[str, str]:
     return {"app.kubernetes.io/name": plan.config.name, "app.kubernetes.io/component": _CONTAINER}
 
 
+def _config_map(plan: Plan, files: Mapping[str, str]) -> Manifest:
+    """The server's files, under a name that changes with them.
+
+    So another configuration rolls out as another image does. Pods of the roll-out before keep theirs: it names the
+    versions that their image has, and a file that changed under them would make them drop these.
+    """
+    return {**_head(plan, "v1", "ConfigMap", _config_name(plan, files)), "immutable": True, "data": dict(files)}
+
+
+def _config_name(plan: Plan, files: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(dict(files), sort_keys=True).encode()).hexdigest()
+    return f"{plan.config.name}-{digest[:10]}"
+
+
 def _deployment(plan: Plan, files: Mapping[str, str]) -> Manifest:
     annotations = {
-        # Another configuration is another pod, which rolls out as another image does.
-        "checksum/config": hashlib.sha256(json.dumps(dict(files), sort_keys=True).encode()).hexdigest(),
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(REST_PORT),
         "prometheus.io/path": METRICS_PATH,
@@ -58,14 +70,14 @@ def _deployment(plan: Plan, files: Mapping[str, str]) -> Manifest:
             "minReadySeconds": 5,
             "template": {
                 "metadata": {"labels": _labels(plan), "annotations": annotations},
-                "spec": _pod(plan),
+                "spec": _pod(plan, _config_name(plan, files)),
             },
         },
     }
 
 
-def _pod(plan: Plan) -> Manifest:
-    volumes: list[Manifest] = [{"name": "config", "configMap": {"name": plan.config.name}}]
+def _pod(plan: Plan, config_name: str) -> Manifest:
+    volumes: list[Manifest] = [{"name": "config", "configMap": {"name": config_name}}]
     if plan.config.claim is not None:
         claim = {"claimName": plan.config.claim, "readOnly": True}
         volumes.append({"name": "models", "persistentVolumeClaim": claim})

@@ -53,7 +53,6 @@ def server_flags(plan: Plan) -> list[str]:
         f"--port={GRPC_PORT}",
         f"--rest_api_port={REST_PORT}",
         f"--model_config_file={CONFIG_DIR}/{MODELS_CONFIG}",
-        f"--model_config_file_poll_wait_seconds={plan.config.config_poll_seconds}",
         "--allow_version_labels_for_unavailable_models=true",
         f"--monitoring_config_file={CONFIG_DIR}/{MONITORING_CONFIG}",
         "--enable_grpc_healthcheck_service=true",

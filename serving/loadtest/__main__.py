@@ -109,7 +109,9 @@ def _population(flags: argparse.Namespace) -> Population:
 
 def _asked(mix: Sequence[Share], flags: argparse.Namespace) -> str:
     whole = sum(share.weight for share in mix)
-    models = ", ".join(f"{share.weight / whole:.0%} {share.model} {share.signature or ''}".strip() for share in mix)
+    models = ", ".join(
+        f"{share.weight / whole:.0%} {share.model.text} {share.signature or ''}".strip() for share in mix
+    )
     process = "process" if flags.processes == 1 else "processes"
     return f"{models}; {flags.seconds:g} s each after {flags.warmup_seconds:g} s; {flags.processes} {process}"
 
@@ -134,7 +136,7 @@ def _parser() -> ArgumentParser:
     add = parser.add_argument
     positive, share = _above(0), _above(0, or_equal=True, high=1)
     add("--server", default="localhost:8500", help="host:port of the server's gRPC (%(default)s)")
-    add("--model", help="the model's name on the server")
+    add("--model", help="the model's name on the server; or NAME/versions/7, NAME/labels/canary")
     add("--mix", action="append", metavar="MODEL:SIGNATURE=WEIGHT", help="several models or signatures; again for each")
     add("--dataset", type=Path, help="dataset directory: its users ask, about its items")
     add("--users", type=Path, help="instead: a file with one user id a line")

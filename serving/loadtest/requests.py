@@ -12,6 +12,7 @@ import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
+from serving.client.model_name import ModelName
 from serving.loadtest.population import Population
 from serving.loadtest.stage import Payload
 from tfrec.errors import ConfigError
@@ -29,7 +30,7 @@ class ServerError(Exception):
 class Share:
     """A model and signature, and how often it is asked relatively to the others."""
 
-    model: str
+    model: ModelName
     signature: str | None
     weight: float
 
@@ -43,7 +44,7 @@ class Share:
             weight = 0.0
         if found is None or not weight > 0:
             raise ConfigError(f"--mix: got {text!r}; expected MODEL:SIGNATURE=WEIGHT, such as two_tower:recommend=9")
-        return cls(found["model"], found["signature"], weight)
+        return cls(ModelName.parse(found["model"]), found["signature"], weight)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,14 +77,14 @@ def make_payloads(
     return [makers[i].payload(user, draw) for i, user in zip(chosen, users)]
 
 
-def _signatures(stub: Any, target: str, model: str) -> dict[str, Any]:
+def _signatures(stub: Any, target: str, model: ModelName) -> dict[str, Any]:
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-    request.model_spec.name = model
+    _fill(request.model_spec, model)
     try:
         response = stub.GetModelMetadata(request, timeout=10)
     except grpc.RpcError as error:
         details = " ".join((error.details() or "").split())
-        raise ServerError(f"metadata of model {model!r} at {target}: {error.code().name}: {details}") from None
+        raise ServerError(f"metadata of model {model.text!r} at {target}: {error.code().name}: {details}") from None
     found = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(found)
     return dict(found.signature_def)
@@ -96,26 +97,28 @@ class _RequestMaker:
         name = share.signature or next((one for one in _CHOICES if one in signatures), None)
         if name is None or name not in signatures:
             raise ConfigError(
-                f"model {share.model!r} has no signature {name or ' or '.join(_CHOICES)!r}; "
+                f"model {share.model.text!r} has no signature {name or ' or '.join(_CHOICES)!r}; "
                 f"it has: {', '.join(sorted(signatures))}"
             )
-        self._model = share.model
+        self._model = share.model.name
         self._population, self._wishes = population, wishes
         definition = signatures[name]
         required = set(definition.inputs) - set(definition.defaults) - _CONTROLS
         if len(required) != 1:
             raise ConfigError(
-                f"--mix {share.model}:{name}: takes {', '.join(sorted(required)) or 'no user'}; "
+                f"--mix {share.model.text}:{name}: takes {', '.join(sorted(required)) or 'no user'}; "
                 "a signature that takes a user alone is needed, such as recommend or rank"
             )
         (self._user_input,) = required
         self._inputs = set(definition.inputs)
         if "candidate_ids" in self._inputs and not len(population.item_ids):
-            raise ConfigError(f"--mix {share.model}:{name}: takes candidates; name items with --dataset or --items")
+            raise ConfigError(
+                f"--mix {share.model.text}:{name}: takes candidates; name items with --dataset or --items"
+            )
         if wishes.excluded and not len(population.item_ids):
             raise ConfigError("--exclude: no items are known; name them with --dataset or --items")
         self._base = predict_pb2.PredictRequest()
-        self._base.model_spec.name = share.model
+        _fill(self._base.model_spec, share.model)
         self._base.model_spec.signature_name = name
         for input_name, default in definition.defaults.items():
             self._base.inputs[input_name].CopyFrom(default)  # one row, as the request has
@@ -141,6 +144,14 @@ class _RequestMaker:
         items = self._population.item_ids
         drawn = draw.choice(items, size=min(number, len(items)), replace=False)
         return _strings([*first, *drawn], [1, len(first) + len(drawn)])
+
+
+def _fill(spec: Any, model: ModelName) -> None:
+    spec.name = model.name
+    if model.version is not None:
+        spec.version.value = model.version
+    if model.label is not None:
+        spec.version_label = model.label
 
 
 def _strings(values: Sequence[str], shape: Sequence[int]) -> tensor_pb2.TensorProto:

@@ -51,7 +51,9 @@ def run_recommend(capsys, *flags):
 
 def test_the_server_serves_and_drains_on_sigterm(start_server, add_version, stubs_of):
     base_path = add_version("adder", 12, "adder")
-    process, models, target = start_server(f"--model-base-path={base_path}", "--model_name=my-adder")
+    process, models, target = start_server(
+        f"--model-base-path={base_path}", "--model_name=my-adder", "--drain_timeout_seconds=300"
+    )
     assert models == "my-adder (version 12)"
 
     stubs = stubs_of(target)
@@ -68,7 +70,7 @@ def test_the_server_serves_and_drains_on_sigterm(start_server, add_version, stub
         process.send_signal(number)
     call.join()
     assert list(answers[0].outputs["count"].int_val) == [300_000]
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
     assert "Traceback" not in process.stderr.read()
 
 

@@ -141,7 +141,7 @@ def test_the_servers_flags_name_files_that_are_there(deploy, is_on):
     out = deploy("--set", f"batching.enabled={str(is_on).lower()}")
     compose = yaml.safe_load((out / "compose.yaml").read_text())["services"]["model-server"]
     (container,) = manifests_of(out)["deployment.yaml"]["spec"]["template"]["spec"]["containers"]
-    assert container["args"] == compose["command"]
+    assert [*container["args"], "--model_config_file_poll_wait_seconds=30"] == compose["command"]
     flags = dict(flag.split("=", 1) for flag in container["args"])
     for name, value in flags.items():
         if name.endswith("_file"):
@@ -220,18 +220,20 @@ def test_the_image_and_the_compose_file_take_the_models_from_where_they_are(depl
 
 def test_pods_are_replaced_when_models_or_settings_change(deploy, make_job):
     def of_pod(out):
-        template = manifests_of(out)["deployment.yaml"]["spec"]["template"]
-        return template["spec"]["containers"][0]["image"], template["metadata"]["annotations"]["checksum/config"]
+        manifests = manifests_of(out)
+        pod = manifests["deployment.yaml"]["spec"]["template"]["spec"]
+        assert manifests["config-map.yaml"]["immutable"]
+        return pod["containers"][0]["image"], pod["volumes"][0]["configMap"]["name"]
 
     job = make_job()
-    image, checksum = of_pod(deploy(job=job))
+    image, config_map = of_pod(deploy(job=job))
     other_settings = of_pod(deploy("--set", "batching.max_batch_size=7", job=job))
     assert other_settings[0] == image
-    assert other_settings[1] != checksum
+    assert other_settings[1] != config_map
     (job / "export" / "two_tower" / "2" / "assets" / "tokens.txt").write_text("another vocabulary")
     other_model = of_pod(deploy(job=job))
     assert other_model[0] != image
-    assert other_model[1] == checksum
+    assert other_model[1] == config_map
 
 
 def test_the_same_input_gives_the_same_files(deploy, make_job, capsys):

@@ -25,7 +25,7 @@ from serving.loadtest.plots import tail
 from serving.loadtest.population import Population, population_of_dataset
 from serving.loadtest.processes import run_in_processes
 from serving.loadtest.report import warnings_of
-from serving.loadtest.requests import Share, Wishes, make_payloads
+from serving.loadtest.requests import ServerError, Share, Wishes, make_payloads
 from serving.loadtest.run import METHOD, run_stage
 from serving.loadtest.stage import Payload, Stage
 from tests.serving.small_dataset import EVENTS, ITEMS, write_small_dataset
@@ -242,6 +242,20 @@ def test_a_request_has_every_input_in_one_row_and_the_server_answers_it(shared_s
     ranked = tf.make_ndarray(shared.prediction.Predict(rank, timeout=10).outputs["ids"])[0]
     assert sorted(ranked) == sorted(rank.inputs["candidate_ids"].string_val)
     assert len(ranked) == 4
+
+
+def test_a_version_or_a_label_can_be_asked(shared_server):
+    def spec_of(mix):
+        (payload,) = make_payloads(shared_server.target, [Share.parse(mix)], population(), Wishes(), number=1, seed=1)
+        return parsed(payload).model_spec
+
+    assert spec_of("recommender").WhichOneof("version_choice") is None
+    spec = spec_of("recommender/versions/1:recommend=2")
+    assert (spec.name, spec.version.value, spec.signature_name) == ("recommender", 1, "recommend")
+    with pytest.raises(ServerError, match=r"metadata of model 'recommender/versions/9' at .*: NOT_FOUND: "):
+        spec_of("recommender/versions/9")
+    with pytest.raises(ServerError, match=r"Unrecognized servable version label: x"):
+        spec_of("recommender/labels/x")
 
 
 @pytest.mark.parametrize(

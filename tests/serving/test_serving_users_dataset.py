@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import subprocess
-import sys
 
 import pyarrow as pa
 import pytest
@@ -12,7 +10,7 @@ from serving import load_users
 from serving.users import UserRecord, open_store
 from serving.users.dataset_users import DatasetUsers
 from tfrec.codec.tfrecord import frame_records
-from tfrec.errors import ArtifactError, DataError
+from tfrec.errors import ArtifactError, ConfigError, DataError
 from tfrec.schema import Schema
 
 FEATURES = {
@@ -98,9 +96,9 @@ def test_a_torn_file_and_what_is_no_dataset_are_errors(dataset, tmp_path):
         list(DatasetUsers(dataset))
 
 
-def test_a_mistake_is_one_line_and_exit_code_2(tmp_path):
-    command = [sys.executable, "-m", "serving.load_users", "--dataset", str(tmp_path), "--store", "mysql:x"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("ArtifactError: ")
-    assert done.stderr.count("\n") == 1
+def test_a_store_that_is_none_or_not_running_is_one_line(dataset, tmp_path):
+    with pytest.raises(ConfigError, match="expected sqlite:PATH or redis://HOST:PORT/NUMBER"):
+        load_users.main(["--dataset", str(dataset), "--store", "mysql:x"])
+    (tmp_path / "directory.db").mkdir()
+    with pytest.raises(ArtifactError, match=r"unable to open database file; is the store running\?$"):
+        load_users.main(["--dataset", str(dataset), "--store", f"sqlite:{tmp_path}/directory.db"])

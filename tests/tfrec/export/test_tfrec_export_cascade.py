@@ -182,7 +182,7 @@ def test_thompson_explores_what_a_draw_likes_best(world, ranking, tmp_path):
 def test_mmr_balances_the_ranking_with_the_item_vectors(retrieval, ranking, single, tmp_path):
     settings = ["candidates=15", "diversity={kind: mmr, weight: 0.6}"]
     various = served(export_cascade([retrieval.job], ranking.job, str(tmp_path), settings, checks="none"))
-    found = various.ask("recommend", user_id=USERS, k=[6])["ids"]
+    found, has_changed = various.ask("recommend", user_id=USERS, k=[6])["ids"], []
     for row, ids in zip(rows(single.ask("recommend", user_id=USERS, k=[15])), found, strict=True):
         names, scores = [name for name, _ in row], np.array([score for _, score in row])
         vectors = retrieval.ask("item_embedding", item_id=names)["embeddings"]
@@ -190,7 +190,8 @@ def test_mmr_balances_the_ranking_with_the_item_vectors(retrieval, ranking, sing
         relevance = (scores - scores.min()) / (scores.max() - scores.min())
         expected = [names[place] for place in mmr_plainly(relevance, vectors, 0.6, 6)]
         assert [i.decode() for i in ids] == expected
-        assert expected != names[:6]  # or the test would say nothing
+        has_changed.append(expected != names[:6])
+    assert any(has_changed)  # or the test would say nothing
     everything = various.ask("recommend", user_id=USERS, k=[121], exclude_seen=[False])["ids"]
     assert all(len(set(row.tolist())) == 121 for row in everything)
 
