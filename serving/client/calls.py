@@ -137,11 +137,13 @@ class Calls:
         return [str(item.get(_TITLE, "")) for item in found]
 
     def predict(self, model: str, inputs: Mapping[str, Any], signature: str) -> Steps[Prediction]:
-        """Run any signature on arrays, taken as they are."""
+        """Run any signature on arrays, taken as they are; what is left out is sent as its default."""
 
         def make(found: Signature) -> dict[str, Array]:
+            # Over gRPC the server would fill it in, over REST it refuses the request.
             dtypes = {name: spec.dtype for name, spec in found.inputs.items()}
-            return {name: np.asarray(value, dtype=dtypes.get(name)) for name, value in inputs.items()}
+            given = {name: np.asarray(value, dtype=dtypes.get(name)) for name, value in inputs.items()}
+            return {**found.defaults, **given}
 
         return (yield from self._models.predict(model, signature, make))
 
