@@ -65,10 +65,10 @@ def test_every_package_of_the_top_level_is_a_room():
     assert packages <= ROOMS
 
 
-def run(code):
+def run(code, *arguments):
     clean = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -87,6 +87,15 @@ def run(code):
 )
 def test_importing_it_loads_no_tensorflow(module):
     done = run(f"import sys, {module}; assert 'tensorflow' not in sys.modules")
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_library_and_the_trainer_starts_no_tensorflow():
+    """Parameter servers set TensorFlow's threads before its first operation."""
+    paths = [path.relative_to(ROOT).with_suffix("") for path in (*files_of("tfrec"), *files_of("trainer"))]
+    modules = [".".join(path.parts).removesuffix(".__init__") for path in paths if path.name != "__main__"]
+    script = "import importlib, sys, tensorflow as tf\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
+    done = run("import tfrec\n" + script + "tf.config.threading.set_inter_op_parallelism_threads(8)", *modules)
     assert done.returncode == 0, done.stderr
 
 

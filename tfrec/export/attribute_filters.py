@@ -18,10 +18,11 @@ from tfrec.config_file import Config
 from tfrec.dataset.records import Arrays, Tensors
 from tfrec.errors import ConfigError, did_you_mean
 from tfrec.export.id_lookup import IdLookup
-from tfrec.export.signature import Input
+from tfrec.export.signature import Input, missing
 from tfrec.schema import CategoricalFeature, Feature, NumericFeature, Schema
 
 _DECLARATION = re.compile(r"(?P<feature>\w+)\s*(?P<sign><=|>=)?")
+TOKENS, NUMBER = tf.TensorSpec([None, None], tf.string), tf.TensorSpec([None], tf.float32)
 _KINDS: dict[str, Literal["at_most", "at_least"]] = {"<=": "at_most", ">=": "at_least"}
 
 
@@ -79,7 +80,9 @@ def _can_filter(feature: Feature) -> bool:
 class Passing(Protocol):
     """One filter in the graph."""
 
-    input: Input
+    @property
+    def input(self) -> Input:
+        """What a request gives; without it the filter is not used."""
 
     def is_given(self, values: tf.Tensor) -> tf.Tensor:
         """Bool [batch or 1]: whether a request's row uses the filter."""
@@ -171,8 +174,6 @@ def number_tokens(raw: np.ndarray, default: str = "") -> tuple[np.ndarray, np.nd
 class TokenRows(tf.Module):
     """A row of the catalogue for each value."""
 
-    input = Input(tf.TensorSpec([None, None], tf.string), tf.constant([[""]]))
-
     def __init__(self, lookup: IdLookup, numbers: np.ndarray) -> None:
         super().__init__(name="token_rows")
         self._lookup = lookup
@@ -180,6 +181,10 @@ class TokenRows(tf.Module):
         items, columns = np.nonzero(numbers >= 0)
         has[numbers[items, columns], items] = True
         self._has = tf.Variable(has, trainable=False, name="has")
+
+    @property
+    def input(self) -> Input:
+        return missing(TOKENS)
 
     def is_given(self, values: tf.Tensor) -> tf.Tensor:
         return tf.reduce_any(tf.not_equal(values, ""), axis=1)
@@ -191,13 +196,15 @@ class TokenRows(tf.Module):
 class TokenColumns(tf.Module):
     """The numbers of each item's values, for features of many values of which an item has few."""
 
-    input = TokenRows.input
-
     def __init__(self, lookup: IdLookup, numbers: np.ndarray) -> None:
         super().__init__(name="token_columns")
         self._lookup = lookup
         self._width = numbers.shape[1]
         self._columns = tf.Variable(numbers.T.copy(), trainable=False, name="columns")
+
+    @property
+    def input(self) -> Input:
+        return missing(TOKENS)
 
     def is_given(self, values: tf.Tensor) -> tf.Tensor:
         return tf.reduce_any(tf.not_equal(values, ""), axis=1)
@@ -211,13 +218,15 @@ class TokenColumns(tf.Module):
 class NumberFilter(tf.Module):
     """Numbers up to, or from, a given one on; an item without a number and without a default never passes."""
 
-    input = Input(tf.TensorSpec([None], tf.float32), tf.constant([np.nan], tf.float32))
-
     def __init__(self, numbers: np.ndarray, default: float | None, kind: Literal["at_most", "at_least"]) -> None:
         super().__init__(name="number_filter")
         self._is_upper = kind == "at_most"
         known = numbers if default is None else np.where(np.isnan(numbers), np.float32(default), numbers)
         self._numbers = tf.Variable(known.astype(np.float32), trainable=False, name="numbers")
+
+    @property
+    def input(self) -> Input:
+        return missing(NUMBER)
 
     def is_given(self, values: tf.Tensor) -> tf.Tensor:
         return tf.logical_not(tf.math.is_nan(values))

@@ -155,7 +155,7 @@ def test_a_shorter_type_multiplies_the_hidden_matrices_of_both_networks_in_train
         products = [op for op in traced.graph.get_operations() if op.type == "MatMul"]
         return [op.outputs[0].shape[1] for op in products if op.outputs[0].dtype == tf.bfloat16]
 
-    assert sorted(short_products(training=True)) == sorted([64, 4, 64, 32])  # bottom_units and out; hidden_units
+    assert sorted(short_products(training=True)) == sorted([64, 64, 32])  # bottom_units, hidden_units
     assert short_products(training=False) == []
 
 
