@@ -43,6 +43,17 @@ class RequestUsers(tf.Module):
         rows = self._lookup(raw[self._schema.user_id])
         features = request_features(raw, self._schema.user_id, rows, self._table, self._transform)
         if EVENT_TIME_MS in request:  # now, unless the request says another time
-            given, now = request[EVENT_TIME_MS], tf.cast(tf.timestamp() * 1000, tf.int64)
-            features[EVENT_TIME_MS] = broadcast_batch(tf.where(given > 0, given, now), tf.shape(rows)[0])
+            features[EVENT_TIME_MS] = broadcast_batch(_times_or_now(request[EVENT_TIME_MS]), tf.shape(rows)[0])
         return features, rows
+
+
+def _times_or_now(given: tf.Tensor) -> tf.Tensor:
+    """Times in milliseconds, where 0 stands for now.
+
+    The clock is read only where a request leaves it to the server: TensorFlow has none in a deterministic process.
+    """
+
+    def with_clock() -> tf.Tensor:
+        return tf.where(given > 0, given, tf.cast(tf.timestamp() * 1000, tf.int64))
+
+    return tf.cond(tf.reduce_all(given > 0), lambda: given, with_clock)

@@ -18,10 +18,12 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from tfrec.dataset.records import Arrays
 from tfrec.export.signature import input_defaults
 from tfrec.export.tables import ExportTables
-from tfrec.schema import Schema
+from tfrec.schema import EVENT_TIME_MS, Schema
 
 WARM_UP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 ROWS, LISTED, K = 2, 20, 10
+# The requests also check the export: one that took its time from the clock could be answered otherwise a second later.
+MOMENT_MS = 1_700_000_000_000
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def _request(
         schema.item_id: lambda: _first(tables.catalogue.ids, rows),
         "item_ids": lambda: _first(tables.catalogue.ids, rows),
         "candidate_ids": lambda: _spread(items, rows),
+        EVENT_TIME_MS: lambda: np.full(rows, MOMENT_MS),
         "examples": lambda: _column(example.SerializeToString(), rows),
     }
     if is_full:

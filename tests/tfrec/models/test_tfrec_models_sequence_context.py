@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.config import disable_op_determinism
 
 from tests.tfrec.models.taken_items import FIRST_ID, inputs_of
 from tests.trainer.raw_rows import call
@@ -311,11 +312,13 @@ def test_the_served_model_answers_for_the_time_of_the_request_and_else_for_now(w
         found = call(recommend, asked, **everything)
         return dict(zip(found["ids"][0], found["scores"][0], strict=True))
 
+    tf.config.experimental.enable_op_determinism()  # as in a process that trains, which has no clock and needs none
     for moment in (now, now + 7 * HOUR_MS):
         encoded = {**transform(raw), EVENT_TIME_MS: tf.constant([moment], tf.int64)}
         expected = dict(zip(data.catalogue.ids, model.scores(encoded).numpy()[0], strict=True))
         given = scores(moment)
         assert given == {item: pytest.approx(score, rel=1e-4, abs=1e-4) for item, score in expected.items()}
+    disable_op_determinism()
     before = int(time.time() * 1000)
     unsaid = scores(0)
     clock = [scores(moment) for moment in (before, int(time.time() * 1000))]
