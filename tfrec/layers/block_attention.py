@@ -9,6 +9,7 @@ M is 0 where a step may look and −∞ elsewhere, B an optional bias that is le
           \frac{\partial L}{\partial Q} = \frac{S K}{\sqrt d}, \quad
           \frac{\partial L}{\partial K} = \frac{S^T Q}{\sqrt d}, \quad \frac{\partial L}{\partial B} = S
 
+where a bias that all rows share has the sum of theirs.
 rowsum(G ∘ O) stands for that of the probabilities times their gradients (Dao et al. 2022, appendix B.2), which would be
 a pass over all pairs of steps.
 """
@@ -50,7 +51,8 @@ def block_attention(
         keys: float [rows, heads, length, head_dim].
         values: float [rows, heads, length, head_dim].
         mask: of `block_mask`. float32 [rows, 1, length, length]
-        bias: added to the logits. float32 [rows, heads, length, length], or None.
+        bias: added to the logits. float32 [rows, heads, length, length]; [1, heads, length, length] where all rows
+            share it; or None.
 
     Returns:
         As the queries.
@@ -74,7 +76,9 @@ def block_attention(
             scaled = tf.cast(by_logit * scale, compute)
             found = [tf.matmul(scaled, k), tf.matmul(scaled, q, transpose_a=True)]
             found.append(tf.matmul(narrow, upstream, transpose_a=True))
-            return found if b is None else [*found, by_logit]
+            if b is None:
+                return found
+            return [*found, tf.reduce_sum(by_logit, axis=0, keepdims=True) if b.shape[0] == 1 else by_logit]
 
         return output, gradient
 

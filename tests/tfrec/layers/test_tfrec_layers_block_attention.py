@@ -93,6 +93,20 @@ def test_the_gradient_of_attention_is_the_numeric_one(place):
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
+def test_a_bias_that_all_rows_share_has_the_gradients_of_all_of_them():
+    *values, bias = map(tf.constant, parts(has_bias=True))
+    mask, weights = block_mask(tf.constant(SEGMENTS), is_causal=True), tf.random.normal([2, 2, 6, 3], seed=1)
+    with tf.GradientTape(persistent=True) as tape:
+        shared, repeated = bias[:1], tf.repeat(bias[:1], 2, axis=0)
+        tape.watch([shared, repeated])
+        by_shared, by_repeated = (block_attention(*values, mask, one) for one in (shared, repeated))
+        totals = [tf.reduce_sum(one * weights) for one in (by_shared, by_repeated)]
+    np.testing.assert_array_equal(by_shared, by_repeated)
+    of_rows = tape.gradient(totals[1], repeated).numpy()
+    assert abs(of_rows).min(axis=0).max() > 0.01
+    np.testing.assert_allclose(tape.gradient(totals[0], shared), of_rows.sum(axis=0, keepdims=True), atol=1e-6)
+
+
 def test_rms_norm_and_its_gradients_are_those_of_the_formula():
     random = np.random.default_rng(3)
     values = [random.normal(size=(4, 5)), random.normal(size=5)]

@@ -79,7 +79,7 @@ def outputs_by_hand(model, steps):
     steps = [step + encoder.positions.numpy()[t] for t, step in enumerate(steps)]
     heads = model.config.encoder.heads
     width = dim // heads
-    for layer in encoder.layers_of:
+    for number, layer in enumerate(encoder.layers_of):
         weights = [variable.numpy().astype(float) for variable in layer]
         norm_attention, queries, keys_values, output, norm_wide, wide, wide_bias, narrow, narrow_bias = weights
         inner = [normed(x, norm_attention) for x in steps]
@@ -92,6 +92,9 @@ def outputs_by_hand(model, steps):
                 keys = [(x @ keys_values[:, :dim])[part] for x in inner[: t + 1 if model.is_causal else len(inner)]]
                 values = [(x @ keys_values[:, dim:])[part] for x in inner[: t + 1 if model.is_causal else len(inner)]]
                 logits = [float(query @ key) / math.sqrt(width) for key in keys]
+                if model.config.encoder.relative_places:
+                    by_distance = encoder.bias_by_distance.numpy()[number, head]
+                    logits = [logit + by_distance[model.history_length - 1 + t - o] for o, logit in enumerate(logits)]
                 total = sum(math.exp(logit) for logit in logits)
                 joined += list(sum(math.exp(logit) / total * v for logit, v in zip(logits, values, strict=True)))
             attended.append(np.array(joined) @ output)

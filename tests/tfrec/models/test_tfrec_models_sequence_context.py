@@ -134,6 +134,7 @@ def made(cls, config, inputs, **choices):
     ("cls", "config", "encoder"),
     [
         (Transformer, TransformerConfig, {"dropout": 0.0, "relative_time": True}),
+        (Transformer, TransformerConfig, {"dropout": 0.0, "relative_time": True, "relative_places": True}),
         (GRU, GRUConfig, {"dropout": 0.0}),
     ],
 )
@@ -149,9 +150,8 @@ def test_the_loss_of_packed_windows_is_that_of_the_scores_of_each_request(cls, c
 
 
 def test_a_mask_at_the_end_of_a_window_is_that_of_a_request(monkeypatch):
-    model = made(
-        Bert, BertConfig, inputs_with_context(SEQUENCES), encoder={"dropout": 0.0, "relative_time": True}, **ALL
-    )
+    encoder = {"dropout": 0.0, "relative_time": True, "relative_places": True}
+    model = made(Bert, BertConfig, inputs_with_context(SEQUENCES), encoder=encoder, **ALL)
     lasts = [[0, 0, 0, 0, 1, 0, 0, 1]]
     monkeypatch.setattr(model, "_masked", lambda segments: tf.constant(lasts) > 0)
     losses = []

@@ -33,7 +33,15 @@ NON_DEFAULT = {
     "context_dropout": 0.25,
     "length": 7,
     "loss": {"kind": "gbce", "num_negatives": 33, "alpha": 0.25, "calibration": 0.5},
-    "encoder": {"kind": "attention", "layers": 3, "heads": 4, "expansion": 1.5, "dropout": 0.25, "relative_time": True},
+    "encoder": {
+        "kind": "attention",
+        "layers": 3,
+        "heads": 4,
+        "expansion": 1.5,
+        "dropout": 0.25,
+        "relative_places": True,
+        "relative_time": True,
+    },
 }
 SMALL = ("model.embedding_dim=32", "train.batch_size=600", "train.epochs=12", "train.learning_rate=0.01")
 
@@ -77,9 +85,9 @@ def model_of(cls=Transformer, config=TransformerConfig, history=6, **choices):
     return model
 
 
-@pytest.mark.parametrize(("layers", "heads"), [(1, 1), (2, 2)])
-def test_scores_are_those_of_plain_loops_over_the_history(layers, heads):
-    model = model_of(encoder={"layers": layers, "heads": heads})
+@pytest.mark.parametrize(("layers", "heads", "relative_places"), [(1, 1, False), (2, 2, False), (2, 2, True)])
+def test_scores_are_those_of_plain_loops_over_the_history(layers, heads, relative_places):
+    model = model_of(encoder={"layers": layers, "heads": heads, "relative_places": relative_places})
     histories = [[0, 1, 2], [3], [5, 4, 3, 2, 1, 0]]
     found = model.scores(request([0, 1, None], histories)).numpy()
     for row, items in enumerate(histories):
@@ -109,8 +117,9 @@ def test_unknown_items_of_a_history_are_steps_of_their_own():
     assert not np.allclose(one, other)
 
 
-def test_the_loss_is_the_cross_entropy_of_every_next_item_one_sequence_at_a_time():
-    model = model_of()
+@pytest.mark.parametrize("relative_places", [False, True])
+def test_the_loss_is_the_cross_entropy_of_every_next_item_one_sequence_at_a_time(relative_places):
+    model = model_of(encoder={"relative_places": relative_places})
     losses = []
     for sequence in (s for row in PACKED for s in row):
         outputs = outputs_by_hand(model, item_steps_by_hand(model, sequence[:-1]))
@@ -120,8 +129,9 @@ def test_the_loss_is_the_cross_entropy_of_every_next_item_one_sequence_at_a_time
     assert float(model.compute_loss(windows(*PACKED))) == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_what_stands_beside_a_sequence_in_its_row_changes_nothing():
-    model = model_of()
+@pytest.mark.parametrize("relative_places", [False, True])
+def test_what_stands_beside_a_sequence_in_its_row_changes_nothing(relative_places):
+    model = model_of(encoder={"relative_places": relative_places})
     packed = encoded(model, windows(*PACKED))
     for row, sequences in enumerate(PACKED):
         column = 0

@@ -3,8 +3,10 @@ r"""Self-attention over a sequence (SASRec, Kang & McAuley 2018; bidirectional B
 .. math:: x \leftarrow x + A(\mathrm{norm}(x)), \qquad x \leftarrow x + W_2\, \mathrm{ReLU}(W_1\, \mathrm{norm}(x))
 
 with the normalisation (`rms_norm`) before each part and once more behind the last, and learnt vectors of the places
-added first, counted from the start of a segment. With `relative_time` a learnt number for each octave of the time
-between two steps is added to the logit of their attention, as TiSASRec tells gaps apart (Li et al. 2020).
+added first, counted from the start of a segment. A learnt number may be added to the logit of two steps' attention:
+with `relative_places` one for each layer, head and number of steps between them (Shaw et al. 2018; as a bias Raffel et
+al. 2020, section 2.1, here without buckets), with `relative_time` one for each head and octave of the time between
+them, as TiSASRec tells gaps apart (Li et al. 2020).
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class AttentionConfig(EncoderConfig):
     heads: int = Field(2, ge=1, description="of each layer; they divide model.embedding_dim")
     expansion: float = Field(4.0, gt=0, description="width of the feed-forward part over that of the steps")
     dropout: float = Field(0.2, ge=0, lt=1, description="of the steps' vectors and of what each part adds to them")
+    relative_places: bool = Field(False, description="attention is biased by the number of steps between two steps")
     relative_time: bool = Field(False, description="attention is biased by the time between two steps")
 
     def activations(self, dim: int, length: int) -> int:
@@ -77,7 +80,7 @@ class AttentionEncoder(SequenceEncoder):
         if dim % config.heads:
             raise ConfigError(f"model.encoder.heads={config.heads}: must divide model.embedding_dim={dim}")
         self._config, self._is_causal = config, is_causal
-        self._heads, self._dim = config.heads, dim
+        self._heads, self._dim, self._length = config.heads, dim, length
         width = max(1, round(config.expansion * dim))
         salts = itertools.count(1)
 
@@ -87,6 +90,9 @@ class AttentionEncoder(SequenceEncoder):
 
         positions = tf.random.stateless_normal([length, dim], [seed, 0], stddev=POSITION_STDDEV)
         self.positions = tf.Variable(positions, name="positions")
+        if config.relative_places:
+            by_distance = tf.zeros([config.layers, config.heads, 2 * length - 1])
+            self.bias_by_distance = tf.Variable(by_distance, name="bias_by_distance")
         self.reads_times = config.relative_time
         if config.relative_time:
             self.bias_by_gap = tf.Variable(tf.zeros([config.heads, OCTAVES]), name="bias_by_gap")
@@ -112,9 +118,9 @@ class AttentionEncoder(SequenceEncoder):
         if mode.seed is not None and self._config.dropout:
             shape = tf.stack([rows * length, self._dim])
             masks = list(kept_shares(len(masks), shape, self._config.dropout, mode.seed))
-        mask, bias = block_mask(steps.segments, is_causal=self._is_causal), self._bias(steps)
+        mask = block_mask(steps.segments, is_causal=self._is_causal)
         values = _dropped(self._placed(steps), masks[0])
-        for number, layer in enumerate(self.layers_of):
+        for number, (layer, bias) in enumerate(zip(self.layers_of, self._biases(steps), strict=True)):
             normed = tf.cast(rms_norm(values, layer.norm_attention), mode.compute_type)
             queries = self._by_head(_times(normed, layer.queries), length, 1)[0]
             keys, others = self._by_head(_times(normed, layer.keys_values), length, 2)
@@ -125,11 +131,11 @@ class AttentionEncoder(SequenceEncoder):
 
     def summarise(self, steps: Steps, last: tf.Tensor) -> tf.Tensor:
         rows, length = tf.unstack(tf.shape(steps.segments))
-        mask, bias = block_mask(steps.segments, is_causal=self._is_causal), self._bias(steps)
-        mask = mask if bias is None else mask + bias
+        sees = block_mask(steps.segments, is_causal=self._is_causal)
         values = self._placed(steps)
         asked = tf.range(rows) * length + last
-        for number, layer in enumerate(self.layers_of):
+        for number, (layer, bias) in enumerate(zip(self.layers_of, self._biases(steps), strict=True)):
+            mask = sees if bias is None else sees + bias
             normed = rms_norm(values, layer.norm_attention)
             keys, others = self._by_head(_times(normed, layer.keys_values), length, 2)
             if number == len(self.layers_of) - 1:  # nobody looks at the other steps any more
@@ -140,12 +146,20 @@ class AttentionEncoder(SequenceEncoder):
             values += _feed_forward(values, layer, tf.float32)
         return rms_norm(values, self.norm_output)
 
-    def _bias(self, steps: Steps) -> tf.Tensor | None:
-        """Of each pair of steps, float32 [rows, heads, length, length]."""
-        times = steps.times_ms
-        if not self.reads_times or times is None:
-            return None
-        return bias_of_gaps(self.bias_by_gap, octave(tf.abs(times[:, :, None] - times[:, None, :])))
+    def _biases(self, steps: Steps) -> list[tf.Tensor | None]:
+        """Of each layer, for each pair of steps: float32 [rows or 1, heads, length, length]."""
+        times, by_time = steps.times_ms, None
+        if self.reads_times and times is not None:
+            by_time = bias_of_gaps(self.bias_by_gap, octave(tf.abs(times[:, :, None] - times[:, None, :])))
+        if not self._config.relative_places:
+            return [by_time] * len(self.layers_of)
+        places = tf.range(tf.shape(steps.segments)[1])
+        # A row may be longer than a segment can be: what lies further apart than that never meets.
+        distances = tf.clip_by_value(places[:, None] - places[None, :], 1 - self._length, self._length - 1)
+        # Unstacked and not indexed: the gradient of a slice is a table of zeros to be added up.
+        tables = tf.unstack(self.bias_by_distance)
+        by_place = [tf.gather(table, distances + self._length - 1, axis=1)[None] for table in tables]
+        return [bias if by_time is None else bias + by_time for bias in by_place]
 
     def _placed(self, steps: Steps) -> tf.Tensor:
         """Steps with the vectors of their places, [rows · length, dim]."""
