@@ -32,6 +32,7 @@ _DTYPES: dict[np.dtype[Any], int] = {numpy_dtype: dtype for dtype, (_, numpy_dty
 # A small message may ask for a huge tensor: one value fills any shape.
 MAX_BYTES = 2**31 - 1
 _LARGEST_ITEM_BYTES = 16  # complex128
+_STRING_BYTES = 24  # of TensorFlow's string, beside its text
 
 
 def decode(proto: tensor_pb2.TensorProto, max_bytes: int = MAX_BYTES) -> Array:
@@ -43,7 +44,7 @@ def decode(proto: tensor_pb2.TensorProto, max_bytes: int = MAX_BYTES) -> Array:
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
         raise ValueError("the shape is not fully known")
     item_bytes = _FIELDS[proto.dtype][1].itemsize if proto.dtype in _FIELDS else _LARGEST_ITEM_BYTES
-    if math.prod(shape) * item_bytes > max_bytes:
+    if math.prod(shape) * item_bytes + _bytes_of_filled_text(proto, math.prod(shape)) > max_bytes:
         raise ValueError(f"the shape {list(shape)} takes more than {max_bytes} bytes")
     try:
         # Not `tf.make_ndarray` for all: on small tensors it takes as long as a small model's whole run.
@@ -55,6 +56,15 @@ def decode(proto: tensor_pb2.TensorProto, max_bytes: int = MAX_BYTES) -> Array:
         return _filled(getattr(proto, field), numpy_dtype, math.prod(shape)).reshape(shape)
     except (TypeError, KeyError, OverflowError, MemoryError) as error:
         raise ValueError(str(error)) from error
+
+
+def _bytes_of_filled_text(proto: tensor_pb2.TensorProto, size: int) -> int:
+    """Return what a string tensor of `size` takes beyond what the message holds: its last text once for each place."""
+    num_given = len(proto.string_val)
+    if proto.dtype != types_pb2.DT_STRING or size <= num_given:
+        return 0
+    text_bytes = len(proto.string_val[-1]) if num_given else 0
+    return (size - num_given) * (text_bytes + _STRING_BYTES)
 
 
 def _filled(values: Sequence[Any], numpy_dtype: np.dtype[Any], size: int) -> Array:

@@ -165,7 +165,8 @@ class ModelServer:
         server.start()
 
     def _register(self, server: grpc.Server) -> None:
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(self._inference), server)
+        prediction = PredictionService(self._inference, self._options.grpc)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self._reload, self._manager), server)
         if self._options.grpc.has_health_service:
             self._health = Health(server)

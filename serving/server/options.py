@@ -63,10 +63,17 @@ class TlsOptions:
 
 @dataclasses.dataclass(frozen=True)
 class GrpcOptions:
-    """The gRPC side, but for its port. More than `max_concurrent_calls` end with RESOURCE_EXHAUSTED."""
+    """The gRPC side, but for its port.
+
+    `max_threads` calls are answered at once; `max_waiting_calls` more may be in memory, whole or still being sent.
+    Calls beyond `max_concurrent_calls`, or beyond `max_unread_bytes` of answers that wait to be read, end with
+    RESOURCE_EXHAUSTED.
+    """
 
     max_threads: int = 4 * (os.cpu_count() or 1)
+    max_waiting_calls: int = 64
     max_concurrent_calls: int = 4096
+    max_unread_bytes: int = 2**30
     socket_path: Path | None = None
     tls: TlsOptions | None = None
     has_health_service: bool = False

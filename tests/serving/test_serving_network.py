@@ -209,6 +209,18 @@ def test_a_tensor_that_is_larger_than_its_message_is_refused(shared):
     assert caught.value.details() == "tensor parsing error: a"
 
 
+def test_one_text_that_fills_a_tensor_beyond_the_limit_is_refused(shared):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "adder", "parse"
+    tensor = request.inputs["text"]
+    tensor.dtype = 7
+    tensor.string_val.append(b"1" * 100_000)
+    tensor.tensor_shape.dim.add(size=2**20)  # 100 GB in TensorFlow, which keeps each place's text apart
+    with pytest.raises(grpc.RpcError) as caught:
+        shared.prediction.Predict(request, timeout=10)
+    assert caught.value.details() == "tensor parsing error: text"
+
+
 def test_requests_above_the_limit_are_refused_over_both_ways(serve, add_version, model, stubs_of):
     options = {"max_request_bytes": 20_000, "rest": RestOptions(port=0)}
     server = serve(model("adder", add_version("adder", 1, "adder")), **options)

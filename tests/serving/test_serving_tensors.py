@@ -81,3 +81,17 @@ def test_an_unknown_dimension_is_an_error(size):
 def test_a_tensor_without_a_dtype_is_an_error():
     with pytest.raises(ValueError, match="type"):
         tensors.decode(tensor_pb2.TensorProto())
+
+
+def test_text_that_fills_a_shape_counts_once_for_each_place():
+    proto = tensor_pb2.TensorProto(dtype=7, string_val=[b"x" * 1000])
+    proto.tensor_shape.dim.add(size=1000)
+    assert tensors.decode(proto, max_bytes=2_000_000).tolist() == [b"x" * 1000] * 1000
+    with pytest.raises(ValueError, match="takes more than 1000000 bytes"):
+        tensors.decode(proto, max_bytes=1_000_000)
+
+
+def test_a_float_tensor_may_fill_all_that_is_allowed():
+    proto = tensor_pb2.TensorProto(dtype=1, float_val=[1])
+    proto.tensor_shape.dim.add(size=1000)
+    assert tensors.decode(proto, max_bytes=4000).nbytes == 4000

@@ -16,7 +16,10 @@ def open_grpc_server(options: ServerOptions, register: Callable[[grpc.Server], N
 
     Raises ConfigError for an address that can't be listened on.
     """
-    pool = futures.ThreadPoolExecutor(options.grpc.max_threads, thread_name_prefix="call")
+    # A call takes a thread before its message is there. With no more threads than may work at once, a few callers that
+    # are slow to send theirs would keep all others out. Each may bring a message of the largest size, hence a limit.
+    num_threads = options.grpc.max_threads + options.grpc.max_waiting_calls
+    pool = futures.ThreadPoolExecutor(num_threads, thread_name_prefix="call")
     server = grpc.server(
         pool, options=_channel_options(options), maximum_concurrent_rpcs=options.grpc.max_concurrent_calls
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import grpc
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -13,48 +16,63 @@ from tensorflow_serving.apis import (
 )
 
 from serving.server.calls.inference import Inference
+from serving.server.options import GrpcOptions
 from serving.server.rpc.answers import ends_with_status, seconds_left
+from serving.server.rpc.turns import Turns
+from serving.server.rpc.unread import UnreadAnswers
 
 ENTRYPOINT = "GRPC"
+
+_Response = TypeVar("_Response")
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """The methods of `Inference` over gRPC."""
 
-    def __init__(self, inference: Inference) -> None:
+    def __init__(self, inference: Inference, options: GrpcOptions) -> None:
         self._inference = inference
+        self._turns = Turns(options.max_threads)
+        self._unread = UnreadAnswers(options.max_unread_bytes)
 
     @ends_with_status
     def Predict(  # noqa: N802
         self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> predict_pb2.PredictResponse:
         """Run one signature on the request's tensors."""
-        return self._inference.predict(request, seconds_left(context), ENTRYPOINT)
+        return self._answer(self._inference.predict, request, context)
 
     @ends_with_status
     def Classify(  # noqa: N802
         self, request: classification_pb2.ClassificationRequest, context: grpc.ServicerContext
     ) -> classification_pb2.ClassificationResponse:
         """Run one signature on the request's examples, and return labels and scores."""
-        return self._inference.classify(request, seconds_left(context), ENTRYPOINT)
+        return self._answer(self._inference.classify, request, context)
 
     @ends_with_status
     def Regress(  # noqa: N802
         self, request: regression_pb2.RegressionRequest, context: grpc.ServicerContext
     ) -> regression_pb2.RegressionResponse:
         """Run one signature on the request's examples, and return one number each."""
-        return self._inference.regress(request, seconds_left(context), ENTRYPOINT)
+        return self._answer(self._inference.regress, request, context)
 
     @ends_with_status
     def MultiInference(  # noqa: N802
         self, request: inference_pb2.MultiInferenceRequest, context: grpc.ServicerContext
     ) -> inference_pb2.MultiInferenceResponse:
         """Run several signatures of one model on the request's examples."""
-        return self._inference.multi_inference(request, seconds_left(context), ENTRYPOINT)
+        return self._answer(self._inference.multi_inference, request, context)
 
     @ends_with_status
     def GetModelMetadata(  # noqa: N802
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: grpc.ServicerContext
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """Return a model's SignatureDefs."""
-        return self._inference.metadata(request)
+        response = self._inference.metadata(request)
+        self._unread.add(response.ByteSize(), context)
+        return response
+
+    def _answer(self, method: Callable[..., _Response], request: Any, context: grpc.ServicerContext) -> _Response:
+        with self._turns:
+            response = method(request, seconds_left(context), ENTRYPOINT)
+        self._unread.add(response.ByteSize(), context)  # type: ignore[attr-defined]
+        return response
