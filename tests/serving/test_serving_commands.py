@@ -217,6 +217,8 @@ def test_flags_take_hyphens_and_keep_those_of_values(tmp_path):
     assert options.host == "127.0.0.1"
     assert options.port == 8500
     assert options.load.load_retry_interval_seconds == 60
+    assert options.load.max_num_load_retries == 5
+    assert options.load.poll_wait_seconds == 1
 
 
 def test_a_model_config_file_lists_models_and_policies(tmp_path):

@@ -111,10 +111,3 @@ def test_a_changed_file_changes_the_models_and_a_broken_one_nothing(serve, add_v
         assert is_served("adder")
     path.write_text(config(other=second))
     eventually(lambda: not is_served("adder") and is_served("other"))
-
-
-def test_a_reload_of_another_kind_is_an_error(shared):
-    request = model_management_pb2.ReloadConfigRequest()
-    code, message = failure(shared.models.HandleReloadConfigRequest, request)
-    assert code is grpc.StatusCode.INVALID_ARGUMENT
-    assert message.startswith("ServerModelConfig type not supported by HandleReloadConfigRequest.")

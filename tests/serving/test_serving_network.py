@@ -4,7 +4,6 @@ import datetime
 import http.client
 import ipaddress
 import json
-import re
 import socket
 import threading
 import time
@@ -20,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from serving.server.file_flags import METRICS_PATH, read_monitoring_path, read_tls
+from serving.server.file_flags import read_monitoring_path, read_tls
 from serving.server.metrics import MAX_LABEL_SETS, OTHERS, REQUEST_COUNT, ServerMetrics, added, prometheus_page
 from serving.server.options import GrpcOptions, RestOptions
 from tests.serving.exported_models import Adder
@@ -138,36 +137,6 @@ def test_a_rest_request_in_flight_is_answered_before_the_server_ends(serve, add_
     assert json.loads(answers[0]) == {"predictions": [200000]}
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", int(target.rpartition(":")[2])), timeout=5)
-
-
-def test_metrics_count_requests_and_their_time_by_model_and_way(shared, shared_server):
-    def page():
-        connection = http.client.HTTPConnection(shared_server.rest_target, timeout=10)
-        connection.request("GET", METRICS_PATH)
-        text = connection.getresponse().read().decode()
-        return dict(
-            re.fullmatch(r"(\S+) (\S+)", line).groups() for line in text.splitlines() if not line.startswith("#")
-        )
-
-    shared.sum(1.0)
-    before = page()
-    for _ in range(3):
-        shared.sum(1.0)
-    with pytest.raises(grpc.RpcError):
-        shared.predict(model="missing")
-    after = page()
-
-    def grown(name):
-        return float(after[name]) - float(before.get(name, 0))
-
-    assert grown(':tensorflow:serving:request_count{model_name="adder",status="OK"}') == 3
-    assert grown(':tensorflow:serving:request_count{model_name="missing",status="NOT_FOUND"}') == 1
-    labels = 'model_name="adder",API="Predict",entrypoint="GRPC"'
-    assert grown(f":tensorflow:serving:request_latency_count{{{labels}}}") == 3
-    assert grown(f':tensorflow:serving:request_latency_bucket{{{labels},le="+Inf"}}') == 3
-    assert grown(f":tensorflow:serving:request_latency_sum{{{labels}}}") > 0
-    limits = [key for key in after if key.startswith(f":tensorflow:serving:request_latency_bucket{{{labels},")]
-    assert [re.search('le="(.*)"', key)[1] for key in limits[:3]] == ["10", "18", "32.4"]
 
 
 def test_names_that_callers_make_up_do_not_fill_the_memory():

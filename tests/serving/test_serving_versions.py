@@ -2,6 +2,7 @@
 
 import gc
 import shutil
+import socket
 import threading
 import time
 import weakref
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
     get_model_status_pb2,
     model_management_pb2,
     model_pb2,
@@ -19,9 +19,12 @@ from tensorflow_serving.apis import (
     prediction_log_pb2,
 )
 
+from serving.server.model_server import ModelServer
 from serving.server.models.manager import UnavailableError
 from serving.server.models.policies import AllVersions, LatestVersions, SpecificVersions
-from serving.server.options import LoadOptions
+from serving.server.options import LoadOptions, RestOptions, ServerOptions
+from tests.serving.conftest import FAST
+from tests.serving.running_server import free_port
 from tfrec.errors import ArtifactError
 
 
@@ -200,38 +203,6 @@ def test_one_failing_version_of_all_does_not_end_the_start(serve, add_version, s
     assert stubs.sum(1.0) == (1.0, 1)
 
 
-def test_status_errors_name_the_version_and_the_model(shared):
-    not_found = grpc.StatusCode.NOT_FOUND
-    assert failure(states, shared, version=9) == (not_found, "Could not find version 9 of model adder")
-    assert failure(states, shared, model="m") == (not_found, "Could not find any versions of model m")
-    request = get_model_status_pb2.GetModelStatusRequest()
-    assert failure(shared.models.GetModelStatus, request)[1] == "Missing ModelSpec"
-
-
-def test_a_version_directory_with_leading_zeros_is_its_number(shared):
-    assert states(shared) == {7: "AVAILABLE", 3: "AVAILABLE"}
-
-
-def test_metadata_checks_its_fields_before_the_model(shared):
-    def ask(*fields, name="m"):
-        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=fields)
-        request.model_spec.name = name
-        return shared.prediction.GetModelMetadata(request, timeout=5)
-
-    assert failure(ask)[1] == "GetModelMetadataRequest must specify at least one metadata_field"
-    assert failure(ask, "x")[1] == "Metadata field x is not supported"
-    assert failure(ask, "signature_def") == (
-        grpc.StatusCode.NOT_FOUND,
-        "Servable not found for request: Latest(m)",
-    )
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    response = ask("signature_def", name="adder")
-    assert response.metadata["signature_def"].Unpack(signatures)
-    assert set(signatures.signature_def) >= {"serving_default", "add_both", "slow", "parse"}
-    assert signatures.signature_def["serving_default"].defaults["b"].float_val == [5.0]
-    assert response.model_spec.version.value == 7
-
-
 def test_the_start_fails_when_a_model_cannot_be_loaded(serve, add_version, model, tmp_path):
     good = add_version("good", 1, "adder")
     bad = tmp_path / "bad"
@@ -264,6 +235,50 @@ def test_the_start_waits_for_the_first_version_of_an_empty_base_path(serve, add_
     timer = threading.Timer(0.5, add_version, ("adder", 1, "adder"))
     timer.start()
     assert stubs_of(serve(model("adder", tmp_path / "adder"))).sum(1.0) == (1.0, 1)
+
+
+def test_a_base_path_that_is_looked_at_once_keeps_its_version(serve, add_version, stubs_of, model):
+    base_path = add_version("adder", 1, "adder")
+    stubs = stubs_of(serve(model("adder", base_path), load=LoadOptions(poll_wait_seconds=0)))
+    add_version("adder", 2, "adder_plus_100")
+    time.sleep(0.5)
+    assert stubs.sum(1.0) == (1.0, 1)
+
+
+def test_a_version_that_fails_is_tried_as_often_as_told(serve, add_version, stubs_of, model, eventually, caplog):
+    load = LoadOptions(poll_wait_seconds=0.05, max_num_load_retries=2, load_retry_interval_seconds=0.05)
+    base_path = add_version("adder", 1, "adder")
+    stubs = stubs_of(serve(model("adder", base_path), load=load))
+    (base_path / "2").mkdir()
+    (base_path / "2" / "saved_model.pb").write_bytes(b"not a graph")
+    eventually(lambda: states(stubs).get(2) == "END")
+    found = [record.message.rpartition("(")[2] for record in caplog.records if "cannot be loaded" in record.message]
+    assert found == ["2 retries left)", "1 retries left)", "given up)"]
+
+
+def test_ports_open_once_the_models_have_loaded_and_not_before(add_version, stubs_of, model, eventually, tmp_path):
+    (tmp_path / "adder").mkdir()
+    port, rest_port = free_port(), free_port()
+    options = ServerOptions((model("adder", tmp_path / "adder"),), port=port, rest=RestOptions(rest_port), load=FAST)
+    server = ModelServer(options)
+    start = threading.Thread(target=server.start)
+    start.start()
+    time.sleep(0.3)
+    for closed in (port, rest_port):
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", closed), timeout=5)
+    add_version("adder", 1, "adder")
+    start.join(timeout=60)
+    assert stubs_of(server).sum(1.0) == (1.0, 1)
+    socket.create_connection(("127.0.0.1", rest_port), timeout=5).close()
+    server.stop(drain_timeout_seconds=0)
+
+
+def test_more_warmup_requests_than_allowed_fail_the_version(serve, add_version, model):
+    base_path = add_version("adder", 1, "adder")
+    write_warmup(base_path / "1", *[predict_log(a=np.float32([1]))] * 1001)
+    with pytest.raises(UnavailableError, match=r"Number of warmup records exceeds the maximum \(1000\)"):
+        serve(model("adder", base_path))
 
 
 def test_warmup_requests_are_replayed_before_a_version_is_available(serve, add_version, stubs_of, model):

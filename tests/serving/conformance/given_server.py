@@ -3,7 +3,7 @@ r"""The conformance tests against a server that runs already, such as a real ten
 example: python -m tests.serving.conformance.given_server MODELS
          tensorflow_model_server --port=8500 --rest_api_port=8501 --model_config_file=MODELS/models.config \
              --allow_version_labels_for_unavailable_models --enable_grpc_healthcheck_service \
-             --monitoring_config_file=MODELS/monitoring.config
+             --rest_api_timeout_in_ms=2000 --monitoring_config_file=MODELS/monitoring.config
          TFREC_SERVING_ADDRESS=localhost:8500,localhost:8501 python -m pytest tests/serving/conformance
 
 Tests of what a server does when its files or flags change need one of their own, and run with the embedded one always.

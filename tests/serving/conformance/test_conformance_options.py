@@ -1,5 +1,8 @@
 """What flags change, against the texts of TF Serving; with embedded servers of the tests' own."""
 
+import http.client
+import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -7,11 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.example import example_pb2
-from tensorflow_serving.apis import classification_pb2, prediction_log_pb2
+from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_log_pb2
 
 from serving.server.__main__ import main as serve_main
 from serving.server.flags import parse_flags
-from serving.server.options import LoadOptions, ModelOptions
+from serving.server.options import LoadOptions, ModelOptions, RestOptions
 from serving.server.runtime.batching_options import BatchingOptions
 from serving.server.runtime.runtime_options import RuntimeOptions
 
@@ -75,6 +78,41 @@ def test_batched_calls_get_their_own_answers_and_texts(batching):
     )
     # Only calls for all outputs are batched; others run alone and know no largest size.
     assert len(batching.predict(a=nine, b=nine, output_filter=["sum"]).outputs["sum"].float_val) == 9
+
+
+def test_a_full_queue_and_a_long_wait_in_it_have_codes_of_their_own(serve, add_version, stubs_of):
+    options = BatchingOptions(max_batch_size=1, max_enqueued_batches=1, num_batch_threads=1)
+    server = serve(
+        ModelOptions("adder", add_version("adder", 1, "adder")),
+        load=LoadOptions(runtime=RuntimeOptions(batching=options)),
+        rest=RestOptions(port=0, timeout_seconds=1),
+    )
+    stubs = stubs_of(server)
+
+    def ask_slow(steps):
+        connection = http.client.HTTPConnection(server.rest_target, timeout=30)
+        body = {"signature_name": "slow", "instances": [steps]}
+        connection.request("POST", "/v1/models/adder:predict", json.dumps(body))
+        response = connection.getresponse()
+        return response.status, json.loads(response.read()).get("error", "")
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "adder", "slow"
+    request.inputs["steps"].CopyFrom(tf.make_tensor_proto(np.int32([2**31 - 1])))
+    with ThreadPoolExecutor(1) as pool:
+        holds_the_place = stubs.prediction.Predict.future(request, timeout=4)
+        time.sleep(0.5)
+        waits = pool.submit(ask_slow, 1)
+        time.sleep(0.5)
+        code, message = failure(stubs.predict, signature="slow", steps=np.int32([1]))
+        full = "The batch scheduling queue to which this task was submitted is full; currently "
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert message.startswith(full)
+        status, message = ask_slow(1)
+        assert status == 503
+        assert message.startswith(full)
+        assert waits.result() == (429, "Run() timeout exceeded while waiting in batching queue")
+        assert holds_the_place.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 @pytest.mark.parametrize("kind", ["classify_log", "regress_log", "multi_inference_log"])

@@ -169,3 +169,30 @@ def test_a_deadline_ends_the_call(shared):
 
 def test_a_call_without_a_deadline_is_answered(shared):
     assert shared.sum(1.0, timeout=None) == (101.0, 7)
+
+
+def test_of_several_faults_the_first_in_order_is_told(shared):
+    request = predict_pb2.PredictRequest(output_filter=["y", "sum", "sum"])
+    request.model_spec.name, request.model_spec.signature_name = "m", "x"
+    for name in "acd":
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(A))
+    request.inputs["a"].tensor_content = b"123"
+
+    def told():
+        return failure(shared.prediction.Predict, request, timeout=10)
+
+    assert told() == (grpc.StatusCode.NOT_FOUND, "Servable not found for request: Latest(m)")
+    request.model_spec.name = "adder"
+    assert told() == (grpc.StatusCode.FAILED_PRECONDITION, 'Serving signature key "x" not found.')
+    request.model_spec.signature_name = ""
+    assert told()[1].startswith("input size does not match signature: 3!=2")
+    del request.inputs["d"]
+    assert told() == invalid("tensor parsing error: a")
+    request.inputs["a"].CopyFrom(tf.make_tensor_proto(A))
+    assert told()[1].startswith("Inputs contains invalid name.")
+    del request.inputs["c"]
+    assert told()[1].startswith("output tensor alias not found in signature: y")
+    del request.output_filter[0]
+    assert told() == invalid("duplicate output tensor alias: sum")
+    del request.output_filter[0]
+    assert list(shared.prediction.Predict(request, timeout=10).outputs["sum"].float_val) == [106, 107]

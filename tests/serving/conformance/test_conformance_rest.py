@@ -11,7 +11,7 @@ import pytest
 @pytest.fixture
 def ask(shared_server):
     """Return a function that asks over HTTP, and returns the status and the parsed body."""
-    connection = http.client.HTTPConnection(shared_server.rest_target, timeout=20)
+    connection = http.client.HTTPConnection(shared_server.rest_target, timeout=60)
 
     def send(method, path, body=None):
         text = json.dumps(body) if isinstance(body, dict | list) else body
@@ -254,3 +254,8 @@ def test_outputs_of_unequal_length_are_no_rows(ask):
     body = {"signature_name": "total", "instances": [1, 2]}
     assert post(ask, "judge:predict", body) == error(400, "Tensor name: total has no shape information ")
     assert post(ask, "judge:predict", {"signature_name": "total", "inputs": [1, 2]}) == (200, {"outputs": 3.0})
+
+
+def test_a_run_that_takes_too_long_is_a_gateway_timeout(ask):
+    body = {"signature_name": "slow", "instances": [2**31 - 1]}
+    assert post(ask, "adder:predict", body) == error(504, "Timed out waiting for notification")
