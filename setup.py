@@ -31,9 +31,11 @@ INSTALL_REQUIRES = [
 
 DEV_REQUIRES = [
     "boto3>=1.40,<2",  # what Beam opens s3:// with, as apache-beam[aws] asks for
+    "check-jsonschema>=0.33",  # carries the schema of the Compose specification, for compose.yaml of serving.deploy
     "cryptography>=42",  # certificates for the tests of TLS
     "flask-cors>=5",
     "hypothesis>=6",  # laws of the encoder and of the metrics
+    "jsonschema>=4.18",  # validates by that schema
     "kubernetes-validate>=1.30",  # the manifests of serving.deploy against Kubernetes' own schemas
     "moto[s3]>=5,<6",  # an S3 server on loopback
     "mypy>=1.15",

@@ -14,7 +14,7 @@ USER_ID = 10001  # nobody in particular: the server needs to read, and no name i
 
 def dockerfile(plan: Plan) -> str:
     """An image with the labelled versions inside; each model's directory is a build context of its name."""
-    lines = [f"FROM {plan.image}"]
+    lines = [*(f"# {line}" for line in remarks(plan)), f"FROM {plan.image}"]
     for index, model in enumerate(plan.models):
         for version in model.versions:
             source = model.directory(version).name
@@ -26,6 +26,16 @@ def dockerfile(plan: Plan) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def remarks(plan: Plan) -> list[str]:
+    """What whoever runs the image should know of it; nothing where they named it themselves."""
+    if not plan.is_image_derived:
+        return []
+    return [
+        f"{plan.image}: the tag is the TensorFlow that wrote the models. It was not looked up in any",
+        "registry; where it is not there, name a newer one with --image NAME:TAG.",
+    ]
 
 
 def context_name(index: int) -> str:

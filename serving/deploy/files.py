@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 
 from serving.deploy import server_files
 from serving.deploy.config import GRPC_PORT, REST_PORT
-from serving.deploy.docker import compose, context_name, dockerfile
+from serving.deploy.docker import compose, context_name, dockerfile, remarks
 from serving.deploy.kubernetes import manifests
 from serving.deploy.plan import Plan
 
@@ -29,15 +30,14 @@ def deployment_files(plan: Plan, out: Path) -> dict[str, str]:
     found = {
         **of_server,
         "Dockerfile": dockerfile(plan),
-        "compose.yaml": _yaml(compose(plan)),
+        "compose.yaml": "".join(f"# {line}\n" for line in remarks(plan)) + _yaml(compose(plan)),
         "smoke_test.sh": _rendered("smoke_test.sh.jinja", plan, out),
         "README.md": _rendered("README.md.jinja", plan, out),
     }
     found |= {f"kubernetes/{name}": _yaml(content) for name, content in manifests(plan, of_server).items()}
     for model in plan.models:
         for version in model.versions:
-            body = json.dumps(plan.facts[model.name][version].request, indent=2)
-            found[f"requests/{model.name}-{version}.json"] = body + "\n"
+            found[f"requests/{model.name}-{version}.json"] = _request(plan.facts[model.name][version].request)
     return found
 
 
@@ -57,12 +57,14 @@ def _rendered(template: str, plan: Plan, out: Path) -> str:
         config=plan.config,
         models=plan.models,
         image=plan.image,
+        is_image_derived=plan.is_image_derived,
         image_with_models=plan.image_with_models,
         memory=plan.memory,
         foreign_ops=plan.foreign_ops,
         written_by=written_by,
         build=_build_command(plan, out),
         promote=_promote_command(plan, out),
+        again=_command(plan, out),
         out=shlex.quote(str(out)),
         grpc_port=GRPC_PORT,
         rest_port=REST_PORT,
@@ -78,8 +80,21 @@ def _build_command(plan: Plan, out: Path) -> str:
     return f"docker build {' '.join(contexts)} --tag {plan.image_with_models} {shlex.quote(str(out))}"
 
 
-def _promote_command(plan: Plan, out: Path) -> str:
+def _promote_command(plan: Plan, out: Path) -> str | None:
+    """What makes the canaries stable; None where each model has one version."""
+    canaries = [model for model in plan.models if model.canary != model.stable]
+    chosen = " ".join(f"--stable {model.name}={model.canary}" for model in canaries)
+    return f"{_command(plan, out)} {chosen}" if canaries else None
+
+
+def _command(plan: Plan, out: Path) -> str:
     jobs = dict.fromkeys(str(model.base_path.parents[1]) for model in plan.models)
-    model = plan.models[0]
     named = " ".join(f"--job {shlex.quote(job)}" for job in jobs)
-    return f"python -m serving.deploy {named} --out {shlex.quote(str(out))} --stable {model.name}={model.canary}"
+    return f"python -m serving.deploy {named} --out {shlex.quote(str(out))}"
+
+
+def _request(body: Mapping[str, Any]) -> str:
+    """A body for REST as JSON, an input on each line."""
+    inputs = ",\n".join(f"    {json.dumps(name)}: {json.dumps(value)}" for name, value in body["inputs"].items())
+    signature = json.dumps(body["signature_name"])
+    return f'{{\n  "signature_name": {signature},\n  "inputs": {{\n{inputs}\n  }}\n}}\n'

@@ -33,6 +33,11 @@ class Plan:
         return f"{self.config.repository}:{digest_of(self.facts)}"
 
     @property
+    def is_image_derived(self) -> bool:
+        """Whether nobody named the image: its tag is the models' TensorFlow, and was not looked up anywhere."""
+        return self.config.image is None
+
+    @property
     def foreign_ops(self) -> dict[str, tuple[str, ...]]:
         """Models that TensorFlow Serving's own image cannot run, with the ops that it lacks."""
         found = {name: {op for one in of.values() for op in one.foreign_ops} for name, of in self.facts.items()}
@@ -53,13 +58,16 @@ def make_plan(jobs: Sequence[Path], config: DeployConfig, stable: Mapping[str, i
         )
         raise ConfigError(
             f"model {name!r}: the image {plan.image} lacks its ops {', '.join(ops)}; {build}, "
-            "and name it with --set image=NAME:TAG"
+            "and name it with --image NAME:TAG"
         )
     return plan
 
 
 def _stock_image(facts: Mapping[str, Mapping[int, VersionFacts]]) -> str:
-    """TensorFlow Serving's image of the newest TensorFlow among the versions: older graphs run on newer servers."""
+    """TensorFlow Serving's image of the newest TensorFlow among the versions: older graphs run on newer servers.
+
+    Releases of TensorFlow Serving have TensorFlow's numbers, but not every TensorFlow has one; no registry is asked.
+    """
     written_by = {one.tensorflow for of in facts.values() for one in of.values()}
     return f"{STOCK_IMAGE}:{max(written_by, key=_as_numbers)}"
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -215,7 +216,29 @@ def test_the_image_and_the_compose_file_take_the_models_from_where_they_are(depl
     assert all(port.startswith("127.0.0.1:") for port in compose["ports"])
     image = f"tensorflow/serving:{tf.__version__}"
     assert compose["image"] == image
-    assert (out / "Dockerfile").read_text().startswith(f"FROM {image}\n")
+    assert f"\nFROM {image}\n" in (out / "Dockerfile").read_text()
+
+
+def test_the_compose_file_fits_the_compose_specification(deploy):
+    package = pytest.importorskip("check_jsonschema", reason="pip install check-jsonschema")
+    path = Path(package.__file__).parent / "builtin_schemas" / "vendor" / "compose-spec.json"
+    compose = yaml.safe_load((deploy() / "compose.yaml").read_text())
+    validator = jsonschema.Draft202012Validator(json.loads(path.read_text()))
+    assert [error.message for error in validator.iter_errors(compose)] == []
+    compose["services"]["model-server"]["replicas"] = 2  # no key of Compose
+    assert not validator.is_valid(compose)
+
+
+def test_an_image_that_was_not_looked_up_is_said_to_be_so_until_it_is_named(deploy, make_job, capsys):
+    job, names = make_job(), ("Dockerfile", "compose.yaml", "README.md")
+    out = deploy(job=job)
+    assert all("not looked up" in (out / name).read_text() for name in names)
+    assert f"tensorflow/serving:{tf.__version__} is the image of their TensorFlow" in capsys.readouterr().err
+    deploy("--set", "image=tensorflow/serving:9.0.0", "--image", "tensorflow/serving:9.9.9", job=job)
+    assert not any("not looked up" in (out / name).read_text() for name in names)
+    assert "not looked up" not in capsys.readouterr().err
+    assert (out / "Dockerfile").read_text().startswith("FROM tensorflow/serving:9.9.9\n")
+    assert yaml.safe_load((out / "compose.yaml").read_text())["services"]["model-server"]["image"].endswith(":9.9.9")
 
 
 def test_pods_are_replaced_when_models_or_settings_change(deploy, make_job):
@@ -298,9 +321,9 @@ def test_a_model_with_scanns_ops_needs_an_image_that_has_them(deploy, make_job):
     function.signature.name = "search"
     function.node_def.add(name="search", op="Scann>ScannSearchBatched")
     path.write_bytes(content.SerializeToString())
-    with pytest.raises(ConfigError, match=r"lacks its ops Scann>ScannSearchBatched; .*ScaNN.* --set image=NAME:TAG"):
+    with pytest.raises(ConfigError, match=r"lacks its ops Scann>ScannSearchBatched; .*ScaNN.* --image NAME:TAG"):
         deploy(job=job)
-    out = deploy("--set", "image=ours/serving-scann:2.20", job=job)
+    out = deploy("--image", "ours/serving-scann:2.20", job=job)
     assert (out / "Dockerfile").read_text().startswith("FROM ours/serving-scann:2.20\n")
     assert (
         "one that links Scann>ScannSearchBatched: you named `ours/serving-scann:2.20`"
@@ -317,7 +340,14 @@ def test_the_readme_and_the_script_name_what_is_there(deploy):
     assert all((out / name).is_file() for name in asked)
     assert "{{" not in script + readme
     assert "| `two_tower` | 1 | 2 |" in readme
+    assert f"--out {out} --stable two_tower=2\n" in readme
     assert "None" not in readme
+
+
+def test_a_single_version_has_nothing_to_promote(deploy, make_job):
+    readme = (deploy(job=make_job(versions=["1"])) / "README.md").read_text()
+    assert "--stable" not in readme
+    assert "becomes the canary" in readme
 
 
 def test_the_smoke_test_fails_where_no_server_is(deploy):
