@@ -1,10 +1,11 @@
-"""A dataset's users and items, as far as requests need them."""
+"""The tables of a dataset directory, `users/` and `items/`, as whatever serves or asks a model reads them."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +19,62 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _BATCH = 8192
 
 
-def dataset_schema(dataset: Path) -> Schema:
-    """The schema of a dataset directory. Raises ArtifactError where there is none."""
-    if not (dataset / "manifest.json").exists():
-        raise ArtifactError(f"{dataset}: not a dataset (no manifest.json); write one with: python -m transforms.run")
-    return Schema.load(dataset / "schema.json")
+class DatasetTables:
+    """What a finished `transforms.run` wrote. Raises ArtifactError where it is no dataset, or its files are damaged."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self._manifest = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise ArtifactError(
+                f"{path}: not a dataset (no manifest.json); write one with: python -m transforms.run"
+            ) from None
+        self.schema = Schema.load(self.path / "schema.json")
+
+    def examples(self, table: str) -> Iterator[Any]:
+        """Yield each row of `users` or `items` in order: a map from column to tf.train.Feature."""
+        for _, batch in self._batches(table):
+            for serialized in batch:
+                yield tf.train.Example.FromString(serialized).features.feature
+
+    def columns(self, table: str, columns: Mapping[str, Any]) -> dict[str, Array]:
+        """Return columns of all rows of `users` or `items`, in order; `columns` are parsing specs of tf.io by name.
+
+        Lists of several lengths come as an object array of arrays.
+        """
+        batches = []
+        for path, batch in self._batches(table):
+            with _damage_named(path):
+                parsed = tf.io.parse_example(batch, dict(columns))
+            batches.append({name: _rows(column) for name, column in parsed.items()})
+        return {
+            name: np.concatenate([batch[name] for batch in batches]) if batches else np.array([], object)
+            for name in columns
+        }
+
+    def _batches(self, table: str) -> Iterator[tuple[Path, Array]]:
+        """Yield serialized rows, many at a time, with the file that has them."""
+        entries = self._manifest.get("files", {}).get(table)
+        if entries is None:
+            raise ArtifactError(f"{self.path / 'manifest.json'}: lists no files of {table}; rerun the transforms")
+        for entry in entries:
+            path = self.path / table / entry["name"]
+            records = tf.data.TFRecordDataset(str(path), "GZIP" if path.suffix == ".gz" else "").batch(_BATCH)
+            with _damage_named(path):
+                for batch in records.as_numpy_iterator():
+                    yield path, batch
 
 
-def read_rows(dataset: Path, part: str, columns: Mapping[str, Any]) -> dict[str, Array]:
-    """Columns of all rows of `users` or `items`, in order; `columns` are parsing specs of tf.io by name.
-
-    Lists of several lengths come as an object array of arrays. Raises ArtifactError for files that are not there, or
-    hold something else.
-    """
+@contextlib.contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
     try:
-        manifest = json.loads((dataset / "manifest.json").read_text(encoding="utf-8"))
-        files = [str(dataset / part / entry["name"]) for entry in manifest["files"][part]]
-        kind = "GZIP" if files and files[0].endswith(".gz") else ""
-        records = tf.data.TFRecordDataset(files, compression_type=kind).batch(_BATCH)
-        batches = [
-            {name: _rows(column) for name, column in tf.io.parse_example(batch, dict(columns)).items()}
-            for batch in records
-        ]
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())[:200]
+        yield
+    except tf.errors.OpError as error:
+        words = " ".join((error.message or "").split())[:200]
         raise ArtifactError(
-            f"{dataset / part}: cannot be read ({reason}); copy the dataset again or rerun the transforms"
+            f"{path}: cannot be read ({words}); copy the dataset again or rerun the transforms"
         ) from None
-    return {
-        name: np.concatenate([batch[name] for batch in batches]) if batches else np.array([], object)
-        for name in columns
-    }
 
 
 def _rows(column: Any) -> Array:

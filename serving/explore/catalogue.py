@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from serving.loadtest.dataset_rows import dataset_schema, read_rows
+from serving.dataset_tables import DatasetTables
 
 _EVENT_COUNT = "event_count"
 _TITLE = "title"
@@ -31,8 +31,9 @@ class Catalogue:
 
 def read_catalogue(dataset: Path) -> Catalogue:
     """Read a dataset directory. Raises ArtifactError where it is none, or damaged."""
-    schema = dataset_schema(dataset)
-    items, titles, item_of_code = _items(dataset, schema)
+    tables = DatasetTables(dataset)
+    schema = tables.schema
+    items, titles, item_of_code = _items(tables)
     raw_user = f"raw/{schema.user_id}"
     columns: dict[str, Any] = {
         raw_user: tf.io.FixedLenFeature([], tf.string),
@@ -40,7 +41,7 @@ def read_catalogue(dataset: Path) -> Catalogue:
     }
     if schema.history is not None:
         columns[schema.history] = tf.io.RaggedFeature(tf.int64)
-    rows = read_rows(dataset, "users", columns)
+    rows = tables.columns("users", columns)
     users = [user.decode() for user in rows[raw_user]]
     order = np.argsort(-rows[_EVENT_COUNT].astype(np.int64), kind="stable")
     histories: dict[str, tuple[str, ...]] = {}
@@ -59,8 +60,9 @@ def read_catalogue(dataset: Path) -> Catalogue:
     )
 
 
-def _items(dataset: Path, schema: Any) -> tuple[tuple[str, ...], dict[str, str], dict[int, str]]:
+def _items(tables: DatasetTables) -> tuple[tuple[str, ...], dict[str, str], dict[int, str]]:
     """Item ids, their titles, and the item of each code that stands for one alone."""
+    schema = tables.schema
     raw_item, raw_title = f"raw/{schema.item_id}", f"raw/{_TITLE}"
     columns: dict[str, Any] = {
         raw_item: tf.io.FixedLenFeature([], tf.string),
@@ -69,7 +71,7 @@ def _items(dataset: Path, schema: Any) -> tuple[tuple[str, ...], dict[str, str],
     has_titles = _TITLE in schema.display
     if has_titles:
         columns[raw_title] = tf.io.FixedLenFeature([], tf.string, "")
-    rows = read_rows(dataset, "items", columns)
+    rows = tables.columns("items", columns)
     ids = tuple(item.decode() for item in rows[raw_item])
     codes = [int(code) for code in rows[schema.item_id]]
     # Items that training has not seen share the codes above padding.

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from serving.loadtest.dataset_rows import Array, dataset_schema, read_rows
+from serving.dataset_tables import Array, DatasetTables
 from tfrec.errors import ConfigError
 
 DrawnBy = Literal["activity", "uniform"]
@@ -33,12 +33,12 @@ class Population:
 
 def population_of_dataset(dataset: Path, drawn_by: DrawnBy) -> Population:
     """The users and items of a dataset directory. Raises ArtifactError where it is none."""
-    schema = dataset_schema(dataset)
-    user, item = f"raw/{schema.user_id}", f"raw/{schema.item_id}"
+    tables = DatasetTables(dataset)
+    user, item = f"raw/{tables.schema.user_id}", f"raw/{tables.schema.item_id}"
     one_id = tf.io.FixedLenFeature([], tf.string)
     count = tf.io.FixedLenFeature([], tf.int64, 0)
-    users = read_rows(dataset, "users", {user: one_id, _EVENT_COUNT: count})
-    items = read_rows(dataset, "items", {item: one_id})
+    users = tables.columns("users", {user: one_id, _EVENT_COUNT: count})
+    items = tables.columns("items", {item: one_id})
     return _population(_texts(users[user]), users[_EVENT_COUNT], _texts(items[item]), drawn_by, str(dataset))
 
 

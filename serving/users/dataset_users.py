@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
+from serving.dataset_tables import DatasetTables
 from serving.users.event import sequences_of
 from serving.users.record import UserRecord
-from tfrec.errors import ArtifactError, DataError
 from tfrec.schema import EVENT_TIME_MS, CategoricalFeature, Schema
 
 _RAW = "raw/"  # users/ has raw values under this prefix, beside the encoded ones
@@ -23,14 +20,8 @@ class DatasetUsers:
     """`users/` of a finished dataset, record by record: raw features, and histories back in raw tokens."""
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-        try:
-            self._manifest = json.loads((self._path / "manifest.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise ArtifactError(
-                f"{path}: not a dataset (no manifest.json); write one with: python -m transforms.run"
-            ) from None
-        self.schema = Schema.load(self._path / "schema.json")
+        self._tables = DatasetTables(path)
+        self.schema: Schema = self._tables.schema
         sources = {name: self.schema.sequence_source(name) for name in sequences_of(self.schema)}
         vocabularies = {source: self._vocabulary(source) for source in set(sources.values())}
         # Hashed tokens can't be told from their ids: such a history begins anew with the store.
@@ -38,16 +29,8 @@ class DatasetUsers:
         self.left_out = sorted(name for name, tokens in self._tokens.items() if tokens == [])
 
     def __iter__(self) -> Iterator[tuple[str, UserRecord]]:
-        """Yield the id and the record of each user. Raises DataError for a file that is torn."""
-        for entry in self._manifest["files"]["users"]:
-            path = self._path / "users" / entry["name"]
-            kind = "GZIP" if path.suffix == ".gz" else ""
-            try:
-                for serialized in tf.data.TFRecordDataset(str(path), kind).as_numpy_iterator():
-                    yield self._record(tf.train.Example.FromString(serialized).features.feature)
-            except tf.errors.OpError as error:
-                words = " ".join((error.message or "").split())
-                raise DataError(f"{path}: cannot be read ({words}); copy the dataset again") from None
+        """Yield the id and the record of each user. Raises ArtifactError for a file that is torn."""
+        return map(self._record, self._tables.examples("users"))
 
     def _record(self, columns: Any) -> tuple[str, UserRecord]:
         features = {}
@@ -75,7 +58,7 @@ class DatasetUsers:
             return None
         if feature.hash_buckets is not None:
             return []
-        text = (self._path / "vocabulary" / f"{source}.txt").read_text(encoding="utf-8")
+        text = (self._tables.path / "vocabulary" / f"{source}.txt").read_text(encoding="utf-8")
         return ["", *[UNKNOWN] * feature.num_oov_indices, *text.split("\n")[: text.count("\n")]]
 
 

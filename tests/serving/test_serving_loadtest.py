@@ -372,5 +372,5 @@ def test_a_dataset_whose_files_are_gone_is_named(dataset, tmp_path):
     shutil.copytree(dataset, tmp_path / "copy")
     for path in (tmp_path / "copy" / "users").iterdir():
         path.unlink()
-    with pytest.raises(ArtifactError, match=r"copy/users: cannot be read .*; copy the dataset again"):
+    with pytest.raises(ArtifactError, match=r"copy/users/part-.*: cannot be read .*; copy the dataset again"):
         population_of_dataset(tmp_path / "copy", "uniform")

@@ -10,7 +10,7 @@ from serving import load_users
 from serving.users import UserRecord, open_store
 from serving.users.dataset_users import DatasetUsers
 from tfrec.codec.tfrecord import frame_records
-from tfrec.errors import ArtifactError, ConfigError, DataError
+from tfrec.errors import ArtifactError, ConfigError
 from tfrec.schema import Schema
 
 FEATURES = {
@@ -92,7 +92,9 @@ def test_a_torn_file_and_what_is_no_dataset_are_errors(dataset, tmp_path):
         DatasetUsers(tmp_path)
     part = next((dataset / "users").iterdir())
     part.write_bytes(part.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"part-00000-of-00001\.tfrecord\.gz: cannot be read"):
+    with pytest.raises(
+        ArtifactError, match=r"part-00000-of-00001\.tfrecord\.gz: cannot be read .*; copy the dataset again"
+    ):
         list(DatasetUsers(dataset))
 
 
