@@ -30,7 +30,7 @@ def code_blocks():
 
 def commands():
     lines = [line.split("#")[0].strip() for block in code_blocks() for line in block.splitlines()]
-    return [line for line in lines if line.startswith(("make ", "python ", "source "))]
+    return [line for line in lines if line.startswith(("make ", "python ", "source ", "curl "))]
 
 
 def shell(script, **environment):
@@ -65,20 +65,22 @@ def test_every_command_has_a_test_here():
     tested = {
         command
         for command in commands()
-        if command in RUN_ELSEWHERE or command.startswith(("make demo", "python -m", "source "))
+        if command in RUN_ELSEWHERE or command.startswith(("make demo", "python -m", "source ", "curl "))
     }
     assert tested == set(commands())
-    assert len(tested) >= 12
+    assert len(tested) >= 13
 
 
-def test_the_step_by_step_block_runs_as_one_shell_session(tmp_path):
+def test_the_step_by_step_block_and_the_request_over_rest_run_as_one_shell_session(tmp_path):
     block = next(block for block in code_blocks() if "trainer.task" in block and "runs/try" in block)
-    port = free_port()
-    script = block.replace("runs/try", str(tmp_path)).replace("8500", port)
+    (over_rest,) = (block for block in code_blocks() if block.startswith("curl "))
+    port, rest_port = free_port(), free_port()
+    script = (block + over_rest).replace("runs/try", str(tmp_path)).replace("8500", port).replace("8501", rest_port)
     wait = f"for i in $(seq 300); do (exec 3<>/dev/tcp/localhost/{port}) 2>/dev/null && break; sleep 0.2; done\n"
     script = re.sub(r"^(python -m serving\.recommend)", wait + r"\1", script, flags=re.MULTILINE)
     done = shell(script + "\nkill %1\nwait\n")
     assert re.search(r"│ +10 │ i\d{4} │ \w+ \w+ [IVX]+ +│ +-?\d+\.\d{4} │", done.stdout)
+    assert re.search(r'"ids": \[\["i\d{4}", "i\d{4}", "i\d{4}"\]\]', done.stdout)
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make demo") and c not in RUN_ELSEWHERE])
