@@ -1,7 +1,6 @@
 """Clients of recommender models behind model servers: TensorFlow Serving, or `python -m serving.server`.
 
-`Client` and `AsyncClient` ask over gRPC; a `Client` of an `http://…` address asks over REST, and then loads no
-TensorFlow.
+`Client` and `AsyncClient` ask over gRPC; those of an `http://…` address ask over REST, and then load no TensorFlow.
 """
 
 from serving.client.async_client import AsyncClient

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from serving.client.addresses import is_rest, parse_addresses
-from serving.client.async_sender import AsyncSender
+from serving.client.async_sender import AsyncSender, AsyncServer
 from serving.client.calls import ITEM_EMBEDDING, USER_EMBEDDING, Calls, Wish
 from serving.client.deadline import Deadline
 from serving.client.errors import ServingError
@@ -31,7 +31,7 @@ class AsyncClient:
     """What a recommender's signatures do, as coroutines; belongs to one event loop, where many calls may be under way.
 
     `target` is "host:port", or several with commas between: the requests go to the server with the fewest under
-    way.
+    way. http:// or https:// in front of it means the REST port, where each call under way takes a thread.
     `timeout_seconds` is the deadline of every call with all its steps and retries. `users` is a store whose features
     and fresh histories go into the requests (`serving.users`). A `model` is its name, or NAME/versions/7, or
     NAME/labels/canary.
@@ -52,15 +52,11 @@ class AsyncClient:
             raise ConfigError(f"timeout_seconds: got {timeout_seconds:g}; allowed: above 0")
         options = options or ClientOptions()
         addresses = parse_addresses(target)
-        if is_rest(addresses[0]):
-            raise ConfigError(f"server: got {addresses[0]}; AsyncClient speaks gRPC: give the gRPC port as HOST:PORT")
         self.target = ",".join(addresses)
         self._timeout_seconds = timeout_seconds
         self._users = users
-        from serving.client.grpc_async_server import GrpcAsyncServer  # loads TensorFlow, for its protos
-
-        self._sender = AsyncSender([GrpcAsyncServer(one, options) for one in addresses], options)
-        models = Models(self.target, None)
+        self._sender = AsyncSender([_server(one, options) for one in addresses], options)
+        models = Models(self.target, options.metadata_seconds if is_rest(addresses[0]) else None)
         self._calls = Calls(models, has_users=users is not None)
 
     async def __aenter__(self) -> AsyncClient:
@@ -238,3 +234,14 @@ class AsyncClient:
             return await self._sender.send(question, deadline)
         assert self._users is not None
         return await self._users.of_async(question.users, question.replaced, deadline.remaining_seconds())
+
+
+def _server(address: str, options: ClientOptions) -> AsyncServer:
+    """The server at an address; what speaks its protocol is loaded here: for gRPC, TensorFlow's protos."""
+    if is_rest(address):
+        from serving.client.rest_async_server import RestAsyncServer
+
+        return RestAsyncServer(address, options)
+    from serving.client.grpc_async_server import GrpcAsyncServer
+
+    return GrpcAsyncServer(address, options)

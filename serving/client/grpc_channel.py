@@ -9,7 +9,6 @@ from typing import Any
 import grpc
 
 from serving.client.options import ClientOptions, Tls
-from tfrec.errors import ConfigError
 
 _ARGUMENTS: dict[str, int | str] = {
     # Tensors are larger than gRPC's 4 MB.
@@ -34,8 +33,7 @@ def open_channel(target: str, options: ClientOptions, library: ModuleType = grpc
 
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
-    if (tls.certificate is None) != (tls.private_key is None):
-        raise ConfigError("tls: certificate and private_key go together; give both, or neither")
+    tls.check()
     return grpc.ssl_channel_credentials(
         root_certificates=_pem(tls.root_certificates),
         private_key=_pem(tls.private_key),
@@ -44,9 +42,4 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
 
 
 def _pem(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"tls: can't read {path}: {error.strerror}; name a PEM file") from None
+    return None if path is None else path.read_bytes()

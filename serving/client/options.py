@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from tfrec.config_file import Config
+from tfrec.errors import ConfigError
 
 
 class Tls(Config):
@@ -17,6 +18,17 @@ class Tls(Config):
     certificate: Path | None = Field(None, description="the client's own, with private_key")
     private_key: Path | None = None
     server_name: str | None = Field(None, description="the name in the certificate, where it is not the host's")
+
+    def check(self) -> None:
+        """Raises ConfigError for a certificate without its key, a key alone, and files that can't be read."""
+        if (self.certificate is None) != (self.private_key is None):
+            raise ConfigError("tls: certificate and private_key go together; give both, or neither")
+        for path in (self.root_certificates, self.certificate, self.private_key):
+            try:
+                if path is not None:
+                    path.open("rb").close()
+            except OSError as error:
+                raise ConfigError(f"tls: can't read {path}: {error.strerror}; name a PEM file") from None
 
 
 class Retries(Config):

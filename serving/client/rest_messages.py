@@ -14,7 +14,9 @@ from serving.client.model_name import ModelName
 from serving.client.questions import AskMetadata, AskStatus, ServerQuestion
 from serving.client.results import ModelMetadata, Prediction, VersionState
 from serving.client.signature import Array, InputSpec, Signature, numpy_dtype
+from tfrec.errors import ConfigError
 
+_BASE64 = "b64"
 _CODES: dict[int, grpc.StatusCode] = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -43,7 +45,13 @@ def request_of(question: ServerQuestion) -> tuple[str, str, bytes | None]:
         return "GET", _path(question.model), None
     path = f"/v1/models/{question.model.name}/versions/{question.known_version}:predict"
     inputs = {name: array.tolist() for name, array in question.inputs.items()}
-    return "POST", path, json.dumps({"signature_name": question.signature, "inputs": inputs}).encode()
+    body = json.dumps({"signature_name": question.signature, "inputs": inputs}, default=_as_base64)
+    return "POST", path, body.encode()
+
+
+def read_json(body: bytes) -> Any:
+    """Return the document of an answer, bytes for what stands there as base64. Raises ValueError where it is none."""
+    return json.loads(body, object_hook=_from_base64)
 
 
 def answer_of(question: ServerQuestion, body: Mapping[str, Any]) -> Any:
@@ -66,6 +74,18 @@ def answer_of(question: ServerQuestion, body: Mapping[str, Any]) -> Any:
 def error_code(status: int) -> grpc.StatusCode:
     """The gRPC code that a status of HTTP stands for."""
     return _CODES.get(status, grpc.StatusCode.UNKNOWN)
+
+
+def _as_base64(value: Any) -> dict[str, str]:
+    """TF Serving's form of bytes; text goes as it is."""
+    if not isinstance(value, bytes):
+        raise ConfigError(f"inputs: got a {type(value).__name__}; JSON takes numbers, booleans, text and bytes")
+    return {_BASE64: base64.b64encode(value).decode()}
+
+
+def _from_base64(members: dict[str, Any]) -> Any:
+    content = members.get(_BASE64)
+    return base64.b64decode(content) if len(members) == 1 and isinstance(content, str) else members
 
 
 def _path(model: ModelName) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import ssl
 import threading
 from concurrent import futures
@@ -17,10 +16,10 @@ from serving.client.deadline import Deadline
 from serving.client.errors import ServingError
 from serving.client.options import ClientOptions, Tls
 from serving.client.questions import ServerQuestion
-from serving.client.rest_messages import answer_of, error_code, request_of
+from serving.client.rest_connection import RestConnection
+from serving.client.rest_messages import answer_of, error_code, read_json, request_of
 from tfrec.errors import ConfigError
 
-_PIECE_BYTES = 1 << 16
 _HEDGES = 32  # requests under way that nobody may wait for any more
 
 
@@ -38,7 +37,7 @@ class RestServer:
         self.target = target
         self._host, self._port = parts.hostname, port
         self._tls = _context(options.tls or Tls()) if target.startswith(HTTPS) else None
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[RestConnection] = []
         self._lock = threading.Lock()
         self._pool = futures.ThreadPoolExecutor(_HEDGES, thread_name_prefix="rest") if options.hedging else None
 
@@ -52,7 +51,7 @@ class RestServer:
             words = f"{type(error).__name__}: {error}"
             raise self._error(question, grpc.StatusCode.UNAVAILABLE, words, deadline) from error
         try:
-            content = json.loads(body)
+            content = read_json(body)
             if status == 200:
                 return answer_of(question, content)
             words = content["error"]
@@ -79,9 +78,9 @@ class RestServer:
         connection = self._take()
         is_kept = connection is not None
         while True:
-            connection = connection or self._connection(deadline)
+            connection = connection or RestConnection(self._host, self._port, self._tls)
             try:
-                status, answer, may_keep = _ask(connection, method, path, body, deadline)
+                status, answer, may_keep = connection.ask(method, path, body, deadline)
             except (http.client.RemoteDisconnected, ConnectionError):
                 connection.close()
                 if not is_kept:
@@ -98,60 +97,22 @@ class RestServer:
                 connection.close()
             return status, answer
 
-    def _take(self) -> http.client.HTTPConnection | None:
+    def _take(self) -> RestConnection | None:
         with self._lock:
             return self._idle.pop() if self._idle else None
-
-    def _connection(self, deadline: Deadline) -> http.client.HTTPConnection:
-        timeout = max(deadline.remaining_seconds(), 1e-3)
-        if self._tls is None:
-            return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
-        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls)
 
     def _error(self, question: ServerQuestion, code: grpc.StatusCode, words: str, deadline: Deadline) -> ServingError:
         return ServingError.of_answer(code, words, question.asked, self.target, deadline.timeout_seconds)
 
 
-def _ask(
-    connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None, deadline: Deadline
-) -> tuple[int, bytes, bool]:
-    """Return the status, the whole body, and whether the connection may be used again.
-
-    A socket's timeout is of one read, and a server may send a byte a second: so the time is looked at before each.
-    """
-    if connection.sock is None:
-        connection.connect()  # which sets TCP_NODELAY
-    _set_timeout(connection, deadline)
-    connection.request(method, path, body, {"Content-Type": "application/json"})
-    held = connection.sock
-    response = connection.getresponse()
-    pieces: list[bytes] = []
-    while True:
-        remaining = deadline.remaining_seconds()
-        if remaining <= 0:
-            raise TimeoutError
-        held.settimeout(remaining)
-        piece = response.read1(_PIECE_BYTES)
-        if not piece:
-            response.close()  # at the end of a body of known length it is not closed by itself
-            return response.status, b"".join(pieces), not response.will_close
-        pieces.append(piece)
-
-
-def _set_timeout(connection: http.client.HTTPConnection, deadline: Deadline) -> None:
-    remaining = deadline.remaining_seconds()
-    if remaining <= 0:
-        raise TimeoutError
-    connection.sock.settimeout(remaining)
-
-
 def _context(tls: Tls) -> ssl.SSLContext:
     if tls.server_name is not None:
         raise ConfigError("tls: server_name is of gRPC alone; over REST connect by the certificate's name")
+    tls.check()
     try:
         context = ssl.create_default_context(cafile=tls.root_certificates)
         if tls.certificate is not None:
             context.load_cert_chain(tls.certificate, tls.private_key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"tls: the certificates can't be read: {error}; name PEM files") from None
+    except ssl.SSLError as error:
+        raise ConfigError(f"tls: the files are no certificates and key: {error}; name PEM files") from None
     return context

@@ -171,23 +171,32 @@ def certificates(tmp_path_factory):
     return root
 
 
-def test_tls_checks_the_server_and_shows_the_clients_certificate(shared_server, certificates):
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_tls_checks_the_server_and_shows_the_clients_certificate(shared_server, certificates, protocol):
+    rest_port = getattr(shared_server, "rest_port", 0)
+    if protocol == "rest" and not rest_port:
+        pytest.skip("the given server's REST port is not known")
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "authority.pem")
     server.load_cert_chain(certificates / "server.pem", certificates / "server.key")
     server.verify_mode = ssl.CERT_REQUIRED
-    server.set_alpn_protocols(["h2"])
-    proxy = TcpProxy(shared_server.target, tls=server)
+    if protocol == "grpc":
+        server.set_alpn_protocols(["h2"])
+    proxy = TcpProxy(shared_server.target if protocol == "grpc" else f"127.0.0.1:{rest_port}", tls=server)
+    address = proxy.target if protocol == "grpc" else f"https://{proxy.target}"
 
     def ids(**tls):
         options = ClientOptions(tls=Tls(**tls), retries={"attempts": 1})
-        with Client(proxy.target, 20, options=options) as client:
+        with Client(address, 20, options=options) as client:
             return client.recommend("recommender", "new", k=1).ids
 
     own = {"certificate": certificates / "client.pem", "private_key": certificates / "client.key"}
     trusted = {"root_certificates": certificates / "authority.pem"}
     assert ids(**trusted, **own) == ("i0",)
-    assert ids(**trusted, **own, server_name="models.test") == ("i0",)
-    for wrong in (own, trusted, {**trusted, **own, "server_name": "other.test"}):
+    wrongs = [own, trusted]
+    if protocol == "grpc":
+        assert ids(**trusted, **own, server_name="models.test") == ("i0",)
+        wrongs.append({**trusted, **own, "server_name": "other.test"})
+    for wrong in wrongs:
         with pytest.raises(ServingError) as caught:
             ids(**wrong)
         assert caught.value.code is grpc.StatusCode.UNAVAILABLE
