@@ -82,3 +82,8 @@ def shops(tmp_path_factory):
         return done[strategy]
 
     return get
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loaded(loaded_processes):
+    """Many of these tests start commands."""
