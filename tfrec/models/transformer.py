@@ -38,7 +38,7 @@ class Transformer(SequenceModel):
         "beta_2": 0.98,
         "schedule": {"kind": "cosine", "warmup_steps": 200},
         "clip_norm": 1.0,
-        "epochs": 40,
+        "epochs": 36,
         "patience": 10,
     }
     search_space: ClassVar[dict[str, str]] = {

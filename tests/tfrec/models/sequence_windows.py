@@ -94,7 +94,7 @@ def outputs_by_hand(model, steps):
                 logits = [float(query @ key) / math.sqrt(width) for key in keys]
                 if model.config.encoder.relative_places:
                     by_distance = encoder.bias_by_distance.numpy()[number, head]
-                    logits = [logit + by_distance[model.history_length - 1 + t - o] for o, logit in enumerate(logits)]
+                    logits = [logit + by_distance[len(by_distance) // 2 + t - o] for o, logit in enumerate(logits)]
                 total = sum(math.exp(logit) for logit in logits)
                 joined += list(sum(math.exp(logit) / total * v for logit, v in zip(logits, values, strict=True)))
             attended.append(np.array(joined) @ output)

@@ -40,7 +40,7 @@ class TestBert(PersonalContract):
             "heads": 4,
             "expansion": 1.5,
             "dropout": 0.25,
-            "relative_places": True,
+            "relative_places": False,
             "relative_time": True,
         },
         "mask_share": 0.5,

@@ -39,7 +39,7 @@ NON_DEFAULT = {
         "heads": 4,
         "expansion": 1.5,
         "dropout": 0.25,
-        "relative_places": True,
+        "relative_places": False,
         "relative_time": True,
     },
 }

@@ -36,7 +36,7 @@ class AttentionConfig(EncoderConfig):
     heads: int = Field(2, ge=1, description="of each layer; they divide model.embedding_dim")
     expansion: float = Field(4.0, gt=0, description="width of the feed-forward part over that of the steps")
     dropout: float = Field(0.2, ge=0, lt=1, description="of the steps' vectors and of what each part adds to them")
-    relative_places: bool = Field(False, description="attention is biased by the number of steps between two steps")
+    relative_places: bool = Field(True, description="attention is biased by the number of steps between two steps")
     relative_time: bool = Field(False, description="attention is biased by the time between two steps")
 
     def activations(self, dim: int, length: int) -> int:
