@@ -11,6 +11,7 @@ import io
 import json
 import socket
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from apache_beam.options.pipeline_options import (
@@ -36,6 +37,22 @@ START_FLINK = f"start the cluster, or drop the flag to run Flink inside the job 
 START_SPARK = f"start the cluster, or drop the flag to run Spark inside the job server; {GUIDE}"
 START_POOL = "start it: python -m apache_beam.runners.worker.worker_pool_main --service_port={port}"
 
+Options = TypeVar("Options", bound=PipelineOptions)
+
+
+class RememberedViews(PipelineOptions):
+    """Options that make each view once; Beam's parse all flags anew for the hundreds that building a pipeline asks for.
+
+    Views share what is set, so one is as good as another of its class.
+    """
+
+    def view_as(self, cls: type[Options]) -> Options:
+        views = self.__dict__.setdefault("_views", {})
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        found: Options = views[cls]
+        return found
+
 
 def beam_options(arguments: list[str]) -> PipelineOptions:
     """Beam's options.
@@ -46,7 +63,7 @@ def beam_options(arguments: list[str]) -> PipelineOptions:
 
     """
     arguments = [_as_declared(argument) for argument in arguments]
-    options = PipelineOptions(arguments)
+    options = RememberedViews(arguments)
     known = set(PipelineOptions([]).get_all_options())
     complaint = io.StringIO()
     try:

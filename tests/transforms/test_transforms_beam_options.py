@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
 import time
 from contextlib import closing
 
 import pytest
+from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 
 from tfrec.errors import ConfigError
 from transforms.beam_options import beam_options
@@ -156,3 +158,15 @@ def test_hyphens_in_a_flag_are_underscores():
 def test_a_second_name_of_a_flag_is_known():
     found = beam_options(["--worker_machine_type=n1", "--experiment=one"]).get_all_options()
     assert (found["machine_type"], found["experiments"]) == ("n1", ["one"])
+
+
+def test_a_view_is_made_once_and_shows_what_any_other_sets():
+    options = beam_options(["--direct_num_workers=2"])
+    assert options.view_as(DirectOptions) is options.view_as(DirectOptions)
+    plain = options.view_as(StandardOptions).view_as(DirectOptions)
+    assert plain is not options.view_as(DirectOptions)
+    plain.direct_num_workers = 3
+    assert options.view_as(DirectOptions).direct_num_workers == 3
+    copied = pickle.loads(pickle.dumps(options))
+    copied.view_as(DirectOptions).direct_num_workers = 4
+    assert (copied.get_all_options()["direct_num_workers"], plain.direct_num_workers) == (4, 3)
