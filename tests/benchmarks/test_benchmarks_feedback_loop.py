@@ -1,12 +1,12 @@
 """The benchmark of the feedback loop: its arithmetic, and a tiny run."""
 
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks import feedback_loop
 from benchmarks.feedback_loop import interval
 
 
@@ -17,17 +17,21 @@ def test_intervals_are_those_of_a_t_test():
     assert (mean - half, mean + half) == pytest.approx((found.low, found.high))
 
 
-def run(*arguments, expected=0):
-    command = [sys.executable, "-m", "benchmarks.feedback_loop", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == expected, done.stderr
-    return done
+@pytest.fixture
+def lines_of(monkeypatch, capsys):
+    """What the command prints."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["feedback_loop", *arguments])
+        feedback_loop.main()
+        return capsys.readouterr().out.splitlines()
+
+    return run
 
 
-def test_a_tiny_run_prints_every_table():
+def test_a_tiny_run_prints_every_table(lines_of):
     arms = "none,softmax + weights,hold-out to train and validate"
-    done = run("--arms", arms, "--seeds", "2", "--rounds", "3", "--users", "40")
-    lines = done.stdout.splitlines()
+    lines = lines_of("--arms", arms, "--seeds", "2", "--rounds", "3", "--users", "40")
     for arm in arms.split(","):
         cells = next(line for line in lines if line.startswith(f"| {arm} |")).split("|")
         assert float(cells[2].split("±")[0]) > 0
@@ -37,5 +41,7 @@ def test_a_tiny_run_prints_every_table():
 
 
 @pytest.mark.parametrize(("arguments", "named"), [(("--arms", "nothing"), "nothing"), (("--seeds", "1"), "two seeds")])
-def test_what_cannot_be_run_is_named(arguments, named):
-    assert named in run(*arguments, expected=2).stderr.splitlines()[-1]
+def test_what_cannot_be_run_is_named(lines_of, capsys, arguments, named):
+    with pytest.raises(SystemExit, match="2"):
+        lines_of(*arguments)
+    assert named in capsys.readouterr().err.splitlines()[-1]

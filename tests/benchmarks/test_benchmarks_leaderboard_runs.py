@@ -8,6 +8,7 @@ import sys
 import pytest
 import yaml
 
+from benchmarks import leaderboard
 from benchmarks.quality.arena import DATASETS, Arena
 from benchmarks.quality.cells import Cell
 from benchmarks.quality.contest import SIZES, Size, compete, tuned
@@ -16,7 +17,13 @@ from benchmarks.quality.tables import tables
 from tfrec.models.registry import model_class
 
 
-def run(*arguments, expected=0):
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory):
+    """Without a folder of logs: for those that are generated."""
+    return Arena(None, tmp_path_factory.mktemp("leaderboard"))
+
+
+def run(*arguments):
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.leaderboard", *map(str, arguments)],
         capture_output=True,
@@ -24,7 +31,7 @@ def run(*arguments, expected=0):
         check=False,
         env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
     )
-    assert done.returncode == expected, done.stderr
+    assert done.returncode == 0, done.stderr
     return done
 
 
@@ -44,9 +51,12 @@ def rows_of(text, title):
         (("--datasets", "ml-1m"), "ml-1m.txt is absent"),
     ],
 )
-def test_the_caller_s_mistake_is_named_before_anything_runs(tmp_path, arguments, named):
-    done = run("--work-dir", tmp_path / "work", "--data-dir", tmp_path, *arguments, expected=2)
-    assert named in done.stderr.splitlines()[-1]
+def test_the_caller_s_mistake_is_named_before_anything_runs(tmp_path, monkeypatch, capsys, arguments, named):
+    given = ["--work-dir", str(tmp_path / "work"), "--data-dir", str(tmp_path), *arguments]
+    monkeypatch.setattr(sys, "argv", ["leaderboard", *given])
+    with pytest.raises(SystemExit, match="2"):
+        leaderboard.main()
+    assert named in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "work").exists()
 
 
@@ -58,16 +68,16 @@ def test_a_library_that_cannot_be_installed_is_named_in_the_table(tmp_path):
     assert rows_of(text, "a generated log: not measured")[peer.title][0].startswith(f"environment {peer.environment}: ")
 
 
-def test_a_model_that_took_its_minutes_tries_no_further_setting(tmp_path):
-    arena, data = Arena(None, tmp_path), DATASETS["generated"]
+def test_a_model_that_took_its_minutes_tries_no_further_setting(arena):
+    data = DATASETS["generated"]
     ease = next(one for one in our_models() if one.name == "ease")
     [entry] = compete(data, [ease], arena, Size(("generated",), 1, trials=5, minutes=0.01)).entries
     assert entry.tried == 1  # its first trial takes longer than that
     assert entry.settings == {}
 
 
-def test_a_cell_is_another_one_with_other_settings_or_another_seed(tmp_path):
-    arena, data = Arena(None, tmp_path), DATASETS["generated"]
+def test_a_cell_is_another_one_with_other_settings_or_another_seed(arena):
+    data = DATASETS["generated"]
     popularity = next(one for one in our_models() if one.name == "popularity")
     cells = [Cell(popularity, data, {}, 1), Cell(popularity, data, {}, 2), Cell(popularity, data, {"model.k": 1}, 1)]
     places = [cell.place(arena) for cell in cells]
@@ -87,8 +97,8 @@ def test_settings_of_an_earlier_search_are_of_the_model_s_own_names(size):
 
 
 @pytest.mark.slow
-def test_the_tiny_size_runs_end_to_end_and_a_second_time_from_its_cells(tmp_path):
-    what = ("--work-dir", tmp_path, "--datasets", "generated,generated-clicks", "--peers", "",
+def test_the_tiny_size_runs_end_to_end_and_a_second_time_from_its_cells(arena):
+    what = ("--work-dir", arena.work, "--datasets", "generated,generated-clicks", "--peers", "",
             "--models", "popularity,item_knn,deepfm", "--trials", 2, "--seeds", 2)  # fmt: skip
     first = run(*what)
     retrieval = rows_of(first.stdout, "a generated log: retrieval")
@@ -104,7 +114,7 @@ def test_the_tiny_size_runs_end_to_end_and_a_second_time_from_its_cells(tmp_path
         own = rows_of(first.stdout, title)
         assert own
         assert all(abs(float(cells[-1])) < 5e-4 for cells in own.values())  # the trainer and the judge agree
-    chosen = yaml.safe_load((tmp_path / "tuned.yaml").read_text())
+    chosen = yaml.safe_load((arena.work / "tuned.yaml").read_text())
     assert set(chosen) == {"generated", "generated-clicks"}
 
     again = run(*what)

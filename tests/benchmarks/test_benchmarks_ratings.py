@@ -1,7 +1,6 @@
 """Rating prediction: how logs are divided, the judge, and the command at a tiny size."""
 
 import math
-import subprocess
 import sys
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import rating_prediction
 from benchmarks.ratings.cells import Place, finished, overrides
 from benchmarks.ratings.entrants import Entrant, entrants
 from benchmarks.ratings.judge import errors, global_mean, item_mean
@@ -115,9 +115,10 @@ def test_a_row_has_the_mean_and_the_spread_of_its_splits():
     ("arguments", "named"),
     [(("--models", "svd"), "--models: svd"), (("--logs", "netflix"), "netflix"), (("--logs", "ml-1m"), "is absent")],
 )
-def test_the_caller_s_mistake_is_named_before_anything_runs(tmp_path, arguments, named):
-    command = [sys.executable, "-m", "benchmarks.rating_prediction", "--data-dir", str(tmp_path)]
-    done = subprocess.run([*command, "--work-dir", str(tmp_path / "work"), *arguments], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert named in done.stderr.splitlines()[-1]
+def test_the_caller_s_mistake_is_named_before_anything_runs(tmp_path, monkeypatch, capsys, arguments, named):
+    given = ["--data-dir", str(tmp_path), "--work-dir", str(tmp_path / "work"), *arguments]
+    monkeypatch.setattr(sys, "argv", ["rating_prediction", *given])
+    with pytest.raises(SystemExit, match="2"):
+        rating_prediction.main()
+    assert named in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "work").exists()
