@@ -1,8 +1,7 @@
-"""A whole evaluation: independent of batches and shards, lists that metrics can be computed from, tuned baselines."""
+"""A whole evaluation: independent of batches and shards, lists that metrics can be computed from, the command."""
 
 import json
 import math
-import re
 import shutil
 
 import numpy as np
@@ -11,45 +10,29 @@ import pytest
 import sklearn.metrics
 
 from tests.trainer.planted_world import quiet_console
+from tests.trainer.quick_evaluations import fitted_popularity, metrics_of, quick_job
 from tfrec.certainty import bootstrap_mean
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.errors import ConfigError
-from tfrec.models.popularity import Popularity, PopularityConfig
 from trainer import evaluate
-from trainer.checks.memory import Device
 from trainer.data import JobData
-from trainer.evaluation import baselines, lists
-from trainer.evaluation.choices import Choice, open_choices
+from trainer.evaluation import lists
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.metrics import evaluate_job
 from trainer.evaluation.predictions import read_lists
-from trainer.evaluation.protocol import require_protocol
 from trainer.job import JobDirectory
 from trainer.model import load_model
 from trainer.run import run_job
 
-QUICK = ("train.epochs=2", "train.batch_size=2048", "model.embedding_dim=4")
-FEW = "evaluation.baseline_trials=2"
-
 
 @pytest.fixture(scope="module")
 def job(world):
-    return world.job("two_tower", *QUICK, FEW, "evaluation.baselines=[popularity, item_knn, ease]")
+    return quick_job(world)
 
 
 @pytest.fixture(scope="module")
 def ranker(world):
     return world.job("deepfm", "train.epochs=1")
-
-
-def fitted_popularity(data):
-    model = Popularity(PopularityConfig(), data.model_inputs)
-    model.fit(data.model_inputs)
-    return model
-
-
-def metrics_of(content):
-    return {key: value for key, value in content.items() if "/" in key and not key.startswith(("cost/", "train/"))}
 
 
 class Shuffled(JobData):
@@ -206,140 +189,6 @@ def test_a_set_without_queries_has_no_metrics_instead_of_zeros(world):
     assert 0 < found["test/ease/ndcg_at_10"] < 1
 
 
-# --- Baselines ------------------------------------------------------------------------------------------------------
-
-
-class Untested(JobData):
-    """A dataset whose test split cannot be looked at."""
-
-    @property
-    def test(self):
-        raise AssertionError("the test split was read")
-
-
-def test_baselines_are_tuned_on_validation_alone_and_beat_their_default_settings_there(world):
-    data = Untested(DatasetDirectory(world.dataset()))
-    config = EvaluationConfig(baseline_trials=6)
-    for name in ("item_knn", "ease"):
-        choice = baselines.tune(name, data, config)
-        default = baselines.tune(name, data, EvaluationConfig(baseline_trials=1))
-        assert (choice.trials, default.trials, default.overrides) == (6, 1, ())
-        assert choice.validation > default.validation
-        assert baselines.tune(name, data, config) == choice
-
-
-@pytest.mark.parametrize(("num_items", "expected"), [(3000, 20), (6694, 10), (10_000, 3), (100_000, 3)])
-def test_a_baseline_whose_fit_takes_long_is_tried_with_fewer_settings(world, monkeypatch, num_items, expected):
-    """3e12 operations in all, num_items³ a fit, three settings at least."""
-    data = world.data()
-    monkeypatch.setattr(type(data.catalogue), "size", num_items)
-    assert baselines.settings_to_try("ease", data, EvaluationConfig()) == expected
-    assert baselines.settings_to_try("ease", data, EvaluationConfig(baseline_trials=2)) == 2
-    assert baselines.settings_to_try("item_knn", data, EvaluationConfig()) == 20
-
-
-def test_settings_that_were_chosen_before_are_used_again_for_the_same_dataset_and_protocol(
-    world, job, tmp_path, monkeypatch
-):
-    written = json.loads(job.baselines.read_text())
-    assert set(written["chosen"]) == {"popularity", "item_knn", "ease"}
-    model, data, config = load_model(job)
-    tuned = []
-    monkeypatch.setattr(baselines, "tune", lambda name, *_: tuned.append(name) or Choice((), None, 0))
-    found = evaluate_job(model, data, config.evaluation, choices=job.baselines)
-    assert tuned == []
-    assert metrics_of(found) == pytest.approx(metrics_of(job.read_metrics()), rel=1e-6)
-    evaluate_job(model, data, config.evaluation.model_copy(update={"baseline_trials": 3}), choices=job.baselines)
-    assert tuned == ["popularity", "item_knn", "ease"]
-    tuned.clear()
-    torn = tmp_path / "baselines.json"
-    torn.write_text("{")
-    evaluate_job(model, data, config.evaluation, choices=torn)
-    assert tuned == ["popularity", "item_knn", "ease"]
-
-
-def test_people_hear_what_is_tuned_before_and_how_long_it_took(world, job):
-    data, said = world.data(), []
-    config = EvaluationConfig(baseline_trials=2, baselines=("popularity", "ease"))
-    evaluate_job(fitted_popularity(data), data, config, say=said.append)
-    before, after = said
-    assert before == (
-        "tuning baselines on validation: popularity (2 settings), ease (2 settings); "
-        "evaluation.baselines and evaluation.baseline_trials make it shorter"
-    )
-    assert re.fullmatch(r"baselines tuned and evaluated in \d+\.\d s", after)
-    said.clear()
-    again = EvaluationConfig(baseline_trials=2, baselines=("ease",), baselines_from=str(job.path))
-    evaluate_job(fitted_popularity(data), data, again, say=said.append)
-    assert said[0] == "baselines: ease, nothing left to tune"
-
-
-def test_another_job_takes_over_the_settings_and_passes_them_on(world, job, tmp_path, monkeypatch):
-    monkeypatch.setattr(baselines, "tune", lambda name, *_: pytest.fail(f"{name} was tuned"))
-    first, second = JobDirectory(tmp_path / "first"), JobDirectory(tmp_path / "second")
-    settings = (FEW, "evaluation.baselines=[item_knn, ease]")
-    run_job(world.config("popularity", *settings, f"evaluation.baselines_from={job.path}"), first, quiet_console())
-    run_job(world.config("popularity", *settings, f"evaluation.baselines_from={first.path}"), second, quiet_console())
-    for name in ("item_knn", "ease"):
-        key, line = f"test/{name}/ndcg_at_10", f"baseline {name}"
-        assert second.read_metrics()[key] == pytest.approx(job.read_metrics()[key])
-        assert second.read_metrics()["protocol"][line] == job.read_metrics()["protocol"][line]
-    shutil.rmtree(first.path)  # its own file has all that is needed
-    run_job(world.config("popularity", *settings, f"evaluation.baselines_from={first.path}"), second, quiet_console())
-
-
-@pytest.mark.parametrize(
-    ("settings", "change", "message"),
-    [
-        ({"baseline_trials": 7}, {}, "chose with evaluation.baseline_trials 2, this job has 7; leave it out to tune"),
-        ({"exclude": "nothing"}, {}, "chose with evaluation.exclude seen, this job has nothing; "),
-        ({}, {"for": {"dataset": "abc"}}, "chose with dataset abc, this job has "),
-        ({}, {"chosen": {}}, "chose no settings of popularity, item_knn, ease (only of none); "),
-        ({}, {"among": "abc"}, "chose ease among the settings of another version; evaluate that job again, or "),
-        ({}, {"chosen": [1]}, "its baselines.json cannot be used; evaluate that job again, or leave it out"),
-        ({}, None, "has no baselines.json; name an evaluated retrieval job, or leave it out"),
-    ],
-)
-def test_settings_that_were_chosen_for_something_else_are_refused(world, job, tmp_path, settings, change, message):
-    if change is not None:
-        content = json.loads(job.baselines.read_text())
-        content["for"] |= change.get("for", {})
-        content["chosen"]["ease"]["among"] = change.get("among", content["chosen"]["ease"]["among"])
-        content["chosen"] = change.get("chosen", content["chosen"])
-        (tmp_path / "baselines.json").write_text(json.dumps(content))
-    config = EvaluationConfig(**{"baseline_trials": 2, "baselines_from": str(tmp_path), **settings})
-    with pytest.raises(ConfigError) as caught:
-        open_choices(None, None, DatasetDirectory(world.dataset()), config)
-    assert str(caught.value).startswith(f"evaluation.baselines_from {tmp_path}: {message}")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("model", ["popularity", "two_tower"])
-def test_a_job_that_cannot_take_over_settings_is_refused_before_it_claims_its_directory(world, tmp_path, model):
-    config = world.config(model, *QUICK[:2], f"evaluation.baselines_from={tmp_path}")
-    with pytest.raises(ConfigError, match=r"has no baselines\.json; name an evaluated retrieval job"):
-        run_job(config, JobDirectory(tmp_path / "job"), quiet_console())
-    assert not (tmp_path / "job").exists()
-
-
-def test_a_baseline_that_does_not_fit_the_memory_is_left_out_with_the_reason(world, monkeypatch):
-    data = world.data()
-    monkeypatch.setattr(baselines, "machine", lambda: Device("this machine", 120_000))
-    found = evaluate_job(fitted_popularity(data), data, EvaluationConfig(baseline_trials=2))
-    said = found["protocol"]["baseline ease"]
-    assert said.startswith("left out: ease needs")
-    assert "for 121 items, more than half of the 120.0 kB free" in said
-    assert not [key for key in found if "/ease/" in key]
-    assert found["test/popularity/ndcg_at_10"] > 0
-
-
-def test_popularity_beside_itself_is_the_same(world):
-    data = world.data()
-    found = evaluate_job(fitted_popularity(data), data, EvaluationConfig(baselines=("popularity",), baseline_trials=1))
-    for name in ("ndcg_at_10", "auc", "coverage_at_10"):
-        assert found[f"test/{name}"] == found[f"test/popularity/{name}"]
-
-
 # --- Ranking models -------------------------------------------------------------------------------------------------
 
 
@@ -367,79 +216,6 @@ def test_the_interval_of_the_log_loss_draws_whole_users(ranker):
     metrics = ranker.read_metrics()
     assert metrics["test/log_loss/low"] < metrics["test/log_loss"] < metrics["test/log_loss/high"]
     assert "test/gauc" not in metrics  # one event a user: nothing to compare, so not defined
-
-
-# --- Protocols ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("task", "settings", "message"),
-    [
-        (
-            "ranking",
-            {"negatives": {"count": 3}},
-            "evaluation.negatives: is for retrieval models, and this is a",
-        ),
-        ("ranking", {"windows": 2, "protocol": "mine"}, "evaluation.windows (of the preset 'mine'): is for retrieval"),
-        ("retrieval", {"gauc_by": "request"}, "evaluation.gauc_by: is for ranking models, and this is a retrieval"),
-        ("ranking", {"baselines_from": "job"}, "evaluation.baselines_from: is for retrieval models, and this is a"),
-        ("ranking", {"gauc_by": "request"}, "evaluation.gauc_by=request: {dataset} has no request ids"),
-        (
-            "retrieval",
-            {"split": "given"},
-            "evaluation.split: the protocol is for a dataset split by 'given', ",
-        ),
-        ("retrieval", {"negatives": {"file": "/none"}}, "evaluation.negatives.file /none: no such file; say --set"),
-        ("retrieval", {"baselines": ("two_tower",)}, "evaluation.baselines: two_tower is not a retrieval model that"),
-        ("retrieval", {"baselines": ("eas",)}, "unknown model 'eas'; did you mean 'ease'?"),
-    ],
-)
-def test_a_protocol_that_cannot_be_followed_is_refused_before_anything_is_trained(world, task, settings, message):
-    dataset = DatasetDirectory(world.dataset())
-    with pytest.raises(ConfigError) as caught:
-        require_protocol(EvaluationConfig(**settings), task, dataset)
-    assert str(caught.value).startswith(message.format(dataset=dataset.path))
-
-
-def test_windows_need_timestamps(world):
-    world.dataset("timeless", "timestamp=null")
-    with pytest.raises(ConfigError, match=r"evaluation.windows: .*timeless has no timestamps"):
-        require_protocol(EvaluationConfig(windows=2), "retrieval", DatasetDirectory(world.dataset("timeless")))
-
-
-def test_a_job_is_refused_before_it_claims_its_directory(world, tmp_path):
-    config = world.config("two_tower", *QUICK, "evaluation.protocol=ncf", "evaluation.negatives.file=/none")
-    with pytest.raises(ConfigError, match="split by 'given'"):
-        run_job(config, JobDirectory(tmp_path / "job"), quiet_console())
-    assert not (tmp_path / "job").exists()
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ("evaluation.protocol=sasreq", "evaluation.protocol: no preset 'sasreq'; did you mean 'sasrec'?"),
-        ("evaluation.ks=[0]", "--set: evaluation.ks: got [0]; at least one length is needed, each at least 1"),
-        ("evaluation.negative=3", "--set: unknown key 'negative' in 'evaluation'; did you mean 'negatives'?"),
-        ("evaluation.baselines=[ease, ease]", "--set: evaluation: baselines: ease, ease has one twice"),
-    ],
-)
-def test_a_mistake_in_the_section_is_one_line(world, setting, message):
-    with pytest.raises(ConfigError) as caught:
-        world.config("two_tower", setting)
-    assert str(caught.value).startswith(message)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_preset_lies_under_what_is_given_beside_it(world):
-    config = world.config("two_tower", "evaluation.protocol=sasrec", "evaluation.negatives.seed=9").evaluation
-    assert config.negatives.model_dump() == {
-        "count": 100,
-        "kind": "uniform",
-        "seed": 9,
-        "file": None,
-        "ties": "lower_index",
-    }
-    assert (config.protocol, config.split, config.ks, config.windows) == ("sasrec", "leave_one_out", (1, 5, 10), 0)
 
 
 # --- The command ----------------------------------------------------------------------------------------------------
