@@ -71,10 +71,12 @@ class Batches:
     def _shuffled(self, number: int) -> np.ndarray:
         return np.random.default_rng([self._seed, number]).permutation(self._in_order())
 
+    @tf.autograph.experimental.do_not_convert  # nothing to translate, which takes a while
     def _order_of(self, number: tf.Tensor) -> tf.Tensor:
         order = tf.numpy_function(self._shuffled, [number], self._in_order().dtype, stateful=False)
         return tf.ensure_shape(order, [self.rows])
 
+    @tf.autograph.experimental.do_not_convert
     def _cut(self, order: tf.Tensor) -> tf.data.Dataset:
         """Row numbers of an epoch → those of each batch, this worker's share of them."""
         plan = self._plan

@@ -42,6 +42,7 @@ class MemoryRows:
             matrix = np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=1)
             self._matrices.append((tf.constant(matrix, tf.as_dtype(matrix.dtype)), blocks))
 
+    @tf.autograph.experimental.do_not_convert  # nothing to translate, which takes a while
     def take(self, indices: tf.Tensor) -> Tensors:
         """The rows at `indices` int [n], in this order; name → tensor [n] or [n, width]."""
         found: Tensors = {}

@@ -41,6 +41,7 @@ def read_raw(dataset: DatasetDirectory, part: str, names: tuple[str, ...] | None
         RAW_PREFIX + name: tf.io.RaggedFeature(spec.dtype, row_splits_dtype=tf.int64) for name, spec in specs.items()
     }
 
+    @tf.autograph.experimental.do_not_convert  # nothing to translate, which takes a while
     def parse(records: tf.Tensor) -> dict[str, tf.RaggedTensor]:
         parsed: dict[str, tf.RaggedTensor] = tf.io.parse_example(records, parsing)
         return parsed

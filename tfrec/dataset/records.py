@@ -88,6 +88,7 @@ def example_parser(
         for name, dtype in dtypes.items()
     }
 
+    @tf.autograph.experimental.do_not_convert  # nothing to translate, which takes a while
     def parse(serialized: tf.Tensor) -> Tensors:
         parsed = tf.io.parse_example(serialized, specs)
         return _dense({name: parsed[name] for name in dtypes}, widths)
@@ -122,6 +123,7 @@ def _packed_parser(dtypes: dict[str, tf.DType], widths: dict[str, int]) -> Calla
         rows = [tf.io.RaggedFeature.RowLengths(name + ROW_LENGTHS)] if name in widths else []
         specs[name] = tf.io.RaggedFeature(dtype, name, partitions=rows, row_splits_dtype=tf.int64)
 
+    @tf.autograph.experimental.do_not_convert
     def parse(serialized: tf.Tensor) -> Tensors:
         parsed = tf.io.parse_example(serialized, specs)
         rows = parsed[next(iter(dtypes))].row_splits
