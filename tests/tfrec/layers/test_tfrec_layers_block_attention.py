@@ -1,4 +1,4 @@
-"""Attention within segments, its mask, RMS normalisation and byte dropout against plain loops and numeric gradients."""
+"""The parts of attention layers, with their masks and dropout, against plain loops and numeric gradients."""
 
 import math
 
@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfrec.layers.block_attention import block_attention, block_mask
 from tfrec.layers.byte_dropout import kept_shares
+from tfrec.layers.feed_forward import feed_forward
 from tfrec.layers.rms_norm import EPSILON, rms_norm
 
 SEGMENTS = np.array([[1, 1, 1, 2, 2, 0], [1, 2, 2, 2, 2, 3]])
@@ -120,6 +121,28 @@ def test_rms_norm_and_its_gradients_are_those_of_the_formula():
     with tf.GradientTape() as tape:
         tape.watch(tensors)
         total = tf.reduce_sum(rms_norm(*tensors) * tf.constant(weights, tf.float32))
+    assert float(total) == pytest.approx(plain(values), rel=1e-5)
+    for place, found in enumerate(tape.gradient(total, tensors)):
+        np.testing.assert_allclose(found, numeric_gradient(plain, values, place), rtol=1e-3, atol=1e-4)
+
+
+def test_feed_forward_and_its_gradients_are_those_of_the_formula():
+    random = np.random.default_rng(4)
+    values = [random.normal(size=size) for size in ((4, 3), (3, 7), (7,), (7, 3))]
+    weights = random.normal(size=(4, 3))
+
+    def plain(moved):
+        x, wide, bias, narrow = moved
+        return (np.maximum(x @ wide + bias, 0) @ narrow * weights).sum()
+
+    hidden = values[0] @ values[1] + values[2]
+    assert (hidden > 0).any()
+    assert (hidden < 0).any()
+    assert abs(hidden).min() > 0.05  # none so near the ReLU's corner that a step of the differences crosses it
+    tensors = [tf.constant(value, tf.float32) for value in values]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        total = tf.reduce_sum(feed_forward(*tensors) * tf.constant(weights, tf.float32))
     assert float(total) == pytest.approx(plain(values), rel=1e-5)
     for place, found in enumerate(tape.gradient(total, tensors)):
         np.testing.assert_allclose(found, numeric_gradient(plain, values, place), rtol=1e-3, atol=1e-4)

@@ -20,6 +20,7 @@ from pydantic import Field
 from tfrec.errors import ConfigError
 from tfrec.layers.block_attention import block_attention, block_mask
 from tfrec.layers.byte_dropout import kept_shares
+from tfrec.layers.feed_forward import feed_forward
 from tfrec.layers.rms_norm import rms_norm
 from tfrec.layers.tables import look_up
 from tfrec.models.sequences.encoder import EncoderConfig, Mode, SequenceEncoder, Steps
@@ -182,8 +183,8 @@ def _times(values: tf.Tensor, matrix: tf.Variable) -> tf.Tensor:
 
 def _feed_forward(values: tf.Tensor, layer: _Layer, compute_type: tf.DType) -> tf.Tensor:
     normed = tf.cast(rms_norm(values, layer.norm_feed_forward), compute_type)
-    hidden = tf.nn.relu(tf.nn.bias_add(_times(normed, layer.wide), tf.cast(layer.wide_bias, compute_type)))
-    return tf.nn.bias_add(tf.cast(_times(hidden, layer.narrow), tf.float32), layer.narrow_bias)
+    weights = [tf.cast(part, compute_type) for part in (layer.wide, layer.wide_bias, layer.narrow)]
+    return tf.nn.bias_add(tf.cast(feed_forward(normed, *weights), tf.float32), layer.narrow_bias)
 
 
 def _dropped(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
