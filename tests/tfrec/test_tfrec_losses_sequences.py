@@ -64,6 +64,31 @@ def test_rows_without_weight_leave_no_trace():
     assert not any(gradient.numpy().any() for gradient in tape.gradient(loss, tensors))
 
 
+@pytest.mark.parametrize("kind", [tf.float32, tf.bfloat16])
+def test_no_rows_have_no_loss_and_no_gradient(kind):
+    values, _, _ = drawn(0, 9, 4)
+    tensors = [tf.constant(value) for value in values]
+
+    @tf.function
+    def gradients(*tensors):
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            loss = full_softmax(*tensors, tf.zeros([0], tf.int64), tf.zeros([0]), kind)
+        return [loss, *tape.gradient(loss, tensors)]
+
+    for found, shape in zip(gradients(*tensors), ((), (0, 4), (9, 4), (9,)), strict=True):
+        np.testing.assert_array_equal(found, np.zeros(shape))
+
+
+def test_a_target_whose_probability_vanishes_has_its_loss_and_gradient():
+    queries, items = tf.constant([[200.0]]), tf.constant([[1.0], [-1.0], [0.5]])
+    with tf.GradientTape() as tape:
+        tape.watch(queries)
+        loss = full_softmax(queries, items, tf.zeros(3), tf.constant([1]), tf.ones(1))
+    assert float(loss) == pytest.approx(400, rel=1e-6)
+    np.testing.assert_allclose(tape.gradient(loss, queries), [[2.0]], rtol=1e-6)
+
+
 def sigmoid(x):
     return 1 / (1 + math.exp(-x))
 
