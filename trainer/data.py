@@ -11,7 +11,7 @@ from tfrec.dataset.directory import RAW_PREFIX, VOCABULARY, DatasetDirectory
 from tfrec.dataset.interactions import Interactions
 from tfrec.dataset.records import Arrays, read_part
 from tfrec.errors import ArtifactError, DataError
-from tfrec.models.inputs import Catalogue, ModelInputs, id_counts
+from tfrec.models.inputs import Catalogue, ModelInputs, context_vocabularies, id_counts
 from tfrec.schema import EVENT_POSITION, EVENT_TIME_MS, ITEM_INDEX, LABEL, USER_INDEX, WEIGHT
 from trainer.checks.values import require_values
 
@@ -61,7 +61,10 @@ class JobData:
 
     @cached_property
     def model_inputs(self) -> ModelInputs:
-        return ModelInputs(self.schema, id_counts(self.dataset), self.catalogue, self.interactions("train"))
+        context = context_vocabularies(self.dataset)
+        return ModelInputs(
+            self.schema, id_counts(self.dataset), self.catalogue, self.interactions("train"), context=context
+        )
 
     @cached_property
     def user_ids(self) -> np.ndarray:

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from tfrec.dataset.records import Tensors
 from tfrec.errors import ConfigError
-from tfrec.models.base import PredictsRatings, Reasons, RetrievalModel, TwoTowerEmbeddings
+from tfrec.models.base import PredictsContext, PredictsRatings, Reasons, RetrievalModel, TwoTowerEmbeddings
 from tfrec.models.content import ContentConfig, content_features
 from tfrec.models.inputs import Catalogue, ModelInputs
 from tfrec.models.learning import frozen_variable
@@ -97,6 +97,9 @@ class RefreshedRetrieval(RetrievalModel, tf.Module):
 
     def embeddings(self) -> TwoTowerEmbeddings | None:
         return self._model.embeddings()
+
+    def next_context(self) -> PredictsContext | None:
+        return self._model.next_context()
 
     def explain(self, features: Tensors, items: tf.Tensor, reasons: int) -> Reasons:
         """The model's reasons of items that it knows; it has none of others."""

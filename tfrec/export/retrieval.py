@@ -25,8 +25,8 @@ REASONS = 5  # of each item that is to be explained
 
 
 class RetrievalExport(tf.Module):
-    """Signatures `recommend` (also `serving_default`), `explain`, `items`; `rank` where the model predicts ratings, and
-    the towers' where it has two.
+    """Signatures `recommend` (also `serving_default`), `explain`, `items`; `rank` where the model predicts ratings,
+    `next_context` where it says what the next event is besides its item, and the towers' where it has two.
 
     It keeps the model's variables, not the model: what is saved names no class of this package.
     """
@@ -61,6 +61,12 @@ class RetrievalExport(tf.Module):
         self._ratings = None
         if isinstance(model, PredictsRatings) and rates(type(model), model.config, schema):
             self._ratings = tf.function(model.predicted_ratings, autograph=False)
+        foresight = model.next_context()
+        self._next_context: Any = None
+        self._next_tokens: Tensors = {}
+        if foresight is not None:
+            self._next_context = tf.function(foresight.context_probabilities, autograph=False)
+            self._next_tokens = {name: tf.constant(tokens) for name, tokens in foresight.predicted_tokens.items()}
         self._state = [*model.state, *model.state_for_reasons]
         self._transform = transform
         self._schema = schema
@@ -85,6 +91,8 @@ class RetrievalExport(tf.Module):
         found["explain"] = signature_function(self._explain, {**of_explain, **candidates})
         if self._ratings is not None:
             found["rank"] = signature_function(self._rank, {**inputs, **candidates})
+        if self._next_context is not None:
+            found["next_context"] = signature_function(self._foresee, inputs)
         if self._embed is not None:
             found["user_embedding"] = signature_function(self._embed_users, inputs)
             item_specs = raw_specs({n: f for n, f in self._schema.of_role("item").items() if n in self._schema.encoded})
@@ -126,6 +134,17 @@ class RetrievalExport(tf.Module):
         scores = tf.reshape(tf.where(items < self._items.size, ratings, NEVER), [batch, count])
         best, order = tf.math.top_k(scores, count)
         return {"ids": tf.gather(candidates, order, batch_dims=1), "scores": best}
+
+    def _foresee(self, request: Tensors) -> Tensors:
+        """Of each predicted feature all values, the most probable first, and their probabilities."""
+        assert self._next_context is not None
+        features, _ = self._users(request)
+        found: Tensors = {}
+        for name, probabilities in self._next_context(features).items():
+            tokens = self._next_tokens[name]
+            best, order = tf.math.top_k(probabilities, tokens.shape[0])
+            found |= {name: tf.gather(tokens, order), f"{name}_probabilities": best}
+        return found
 
     def _embed_users(self, request: Tensors) -> Tensors:
         assert self._embed is not None

@@ -10,6 +10,7 @@ from tfrec.metrics.calibration import (
     prediction_bias_by_group,
     reliability_bins,
 )
+from tfrec.metrics.classes import class_accuracy, class_log_loss
 from tfrec.metrics.classification import auc, gauc, log_loss, log_losses, normalised_entropy, pr_auc
 from tfrec.metrics.event_streaming import ErrorAccumulator, EventAccumulator
 from tfrec.metrics.exposure import coverage, exposure_counts, gini
@@ -50,6 +51,8 @@ __all__ = [
     "auc",
     "calibration_ratio",
     "compare_user_groups",
+    "class_accuracy",
+    "class_log_loss",
     "coverage",
     "equal_mass_bins",
     "expected_calibration_error",

@@ -7,10 +7,12 @@ retrieval model scores the whole catalogue for a user, a ranking model gives one
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from functools import cached_property
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfrec.dataset.records import Tensors
@@ -25,6 +27,7 @@ if TYPE_CHECKING:  # both are built on this file
 __all__ = [
     "CalibratedConfig",
     "ModelConfig",
+    "PredictsContext",
     "PredictsRatings",
     "RankingModel",
     "Reasons",
@@ -74,6 +77,10 @@ class RetrievalModel(Recommender):
 
     def embeddings(self) -> TwoTowerEmbeddings | None:
         """The two towers, where the model has them."""
+        return None
+
+    def next_context(self) -> PredictsContext | None:
+        """What says what the user's next event is besides its item, where the model does."""
         return None
 
     def explain(self, features: Tensors, items: tf.Tensor, reasons: int) -> Reasons:
@@ -132,6 +139,22 @@ class TwoTowerEmbeddings(abc.ABC):
     @abc.abstractmethod
     def embed_items(self, features: Tensors) -> tf.Tensor:
         """Encoded item features → float32 [batch, dim]."""
+
+
+class PredictsContext(abc.ABC):
+    """A retrieval model that says what the user's next event is besides its item, such as of which type."""
+
+    @property
+    @abc.abstractmethod
+    def predicted_tokens(self) -> Mapping[str, np.ndarray]:
+        """Context feature that is predicted → its values in the order of their ids. object (bytes) [tokens]"""
+
+    @abc.abstractmethod
+    def context_probabilities(self, features: Tensors) -> Tensors:
+        """Encoded user and context features → feature → float32 [batch, tokens]; rows add up to 1.
+
+        What a request says of a predicted feature itself is not looked at.
+        """
 
 
 class PredictsRatings(abc.ABC):

@@ -16,11 +16,12 @@ from tfrec.dataset.records import Tensors
 from tfrec.dataset.window_batches import SEGMENT, STEP
 from tfrec.errors import ConfigError
 from tfrec.models.inputs import ModelInputs
+from tfrec.models.sequences.asked import Asked
 from tfrec.models.sequences.attention import AttentionConfig
 from tfrec.models.sequences.encoder import Steps
 from tfrec.models.sequences.encoders import EncoderChoice
 from tfrec.models.sequences.history_rows import HistoryRows
-from tfrec.models.sequences.sequence_model import MASK_SALT, Asked, SequenceConfig, SequenceModel, with_kind
+from tfrec.models.sequences.sequence_model import MASK_SALT, SequenceConfig, SequenceModel, with_kind
 from tfrec.models.sequences.step_context import Context, times_before
 from tfrec.schema import ITEM_INDEX
 
@@ -78,7 +79,8 @@ class Bert(SequenceModel):
         is_masked = self._masked(segments)
         vectors = tf.where(is_masked[:, :, None], self._mask, steps.vectors)
         before = None if context.times_ms is None else times_before(context.times_ms, inputs[STEP])
-        return Asked(steps._replace(vectors=vectors), ids, is_masked, context, before)
+        predicted = {name: inputs[name] for name in self._next.names}
+        return Asked(steps._replace(vectors=vectors), ids, is_masked, context, before, predicted)
 
     def _masked(self, segments: tf.Tensor) -> tf.Tensor:
         drawn = tf.random.stateless_uniform([2, *tf.unstack(tf.shape(segments))], self.draw_seed(MASK_SALT))

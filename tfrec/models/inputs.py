@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,7 +49,40 @@ def _tokens(dataset: DatasetDirectory, names: list[str]) -> Arrays:
     for name in names:
         path = dataset.path / VOCABULARY / f"{name}.txt"
         if name != dataset.schema.item_id and path.exists():
-            found[name] = np.array(path.read_bytes().split(b"\n")[:-1], object)  # every line ends
+            found[name] = _lines(path)
+    return found
+
+
+def _lines(path: Path) -> np.ndarray:
+    return np.array(path.read_bytes().split(b"\n")[:-1], object)  # every line ends
+
+
+class Vocabulary(NamedTuple):
+    """Values of a feature in the order of their ids, from `first_token_id` on.
+
+    Attributes:
+        tokens: object (bytes) [tokens].
+        counts: how often each occurs in training. int64 [tokens]
+
+    """
+
+    tokens: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def shares(self) -> np.ndarray:
+        """How often each value occurs; one event is added to each, so that none is impossible. float32 [tokens]"""
+        counts = self.counts + 1.0
+        return (counts / counts.sum()).astype(np.float32)
+
+
+def context_vocabularies(dataset: DatasetDirectory) -> dict[str, Vocabulary]:
+    """Those of the features of role context that have one."""
+    found = {}
+    for name in dataset.schema.of_role("context"):
+        tokens, counts = (dataset.path / VOCABULARY / f"{name}.{kind}" for kind in ("txt", "counts"))
+        if tokens.exists():
+            found[name] = Vocabulary(_lines(tokens), _lines(counts).astype(np.int64))
     return found
 
 
@@ -63,6 +98,7 @@ class ModelInputs:
         train: training interactions.
         user_ids: raw user ids by user index, for a model that looks for users among the items (`reads_user_ids`); None
             for others. object (bytes) [num_users]
+        context: vocabularies of the context features that have one.
 
     """
 
@@ -71,6 +107,7 @@ class ModelInputs:
     catalogue: Catalogue
     train: Interactions
     user_ids: np.ndarray | None = None
+    context: dict[str, Vocabulary] = field(default_factory=dict)
 
     @property
     def num_items(self) -> int:

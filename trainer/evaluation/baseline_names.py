@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tfrec.models.registry import model_class
 
+SHARES = "training_shares"  # how often each value of a predicted context feature occurs: it makes no lists
+
 
 def baseline_label(baseline: str, model: str) -> str:
     """`ease (tuned)` beside a job of `ease`, whose settings are the job's own; else the baseline's name."""

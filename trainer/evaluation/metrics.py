@@ -12,6 +12,8 @@ from trainer.evaluation.choices import open_choices
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.costs import MEANING, costs
 from trainer.evaluation.events import evaluate_ranking_job
+from trainer.evaluation.next_context import MEANING as NEXT_CONTEXT
+from trainer.evaluation.next_context import evaluate_next_context
 from trainer.evaluation.protocol import require_protocol
 from trainer.evaluation.ratings import MEANING as RATINGS
 from trainer.evaluation.ratings import evaluate_ratings
@@ -52,6 +54,8 @@ def evaluate_job(
         found = evaluate_retrieval_job(model, data, config, predictions, store, say)
         if ratings := evaluate_ratings(model, data, config, predictions):
             found = {**found, **ratings, "protocol": {**found["protocol"], "ratings": RATINGS}}
+        if foreseen := evaluate_next_context(model, data):
+            found = {**found, **foreseen, "protocol": {**found["protocol"], "next context": NEXT_CONTEXT}}
     else:
         assert isinstance(model, RankingModel)
         found = evaluate_ranking_job(model, data, config, predictions)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from tfrec.console import whole_table
-from trainer.evaluation.baseline_names import baseline_label
+from trainer.evaluation.baseline_names import SHARES, baseline_label
 from trainer.evaluation.event_metrics import first_of_tasks
 
 SHOWN = (
@@ -61,4 +61,6 @@ def _shown(metrics: dict[str, Any], found: str) -> list[str]:
         if f"{found}/{name}" in metrics and not (name == "auc" and ks)
     ]
     names = (key.partition("/")[2] for key in metrics if key.startswith(f"{found}/") and key.count("/") == 1)
-    return [*usual, *first_of_tasks(names)]
+    of_context = re.compile(rf"{found}/{SHARES}/(.+)")
+    foreseen = [match[1] for key in metrics if (match := of_context.fullmatch(key))]
+    return [*usual, *first_of_tasks(names), *foreseen]

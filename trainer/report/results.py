@@ -16,7 +16,7 @@ from tfrec.models.base import Task
 from tfrec.models.registry import model_class
 from trainer.config import load_job_config
 from trainer.data import JobData
-from trainer.evaluation.baseline_names import baseline_label
+from trainer.evaluation.baseline_names import SHARES, baseline_label
 from trainer.evaluation.direction import LOWER_IS_BETTER
 from trainer.evaluation.predictions import read_lists
 from trainer.evaluation.ratings import BASELINE as RATING_BASELINE
@@ -90,9 +90,9 @@ class JobResults:
         """Names of the models that were evaluated beside this one."""
         parts = [key.split("/") for key in self.metrics if key.startswith(f"{MAIN_SET}/")]
         named = (part[1] for part in parts if len(part) > 2 and part[2] not in ("low", "high"))
-        # Each item's mean stands beside ratings, and makes no lists.
-        left_out = RATING_BASELINE if self.task == "retrieval" else None
-        return [name for name in dict.fromkeys(named) if name != left_out]
+        # Each item's mean stands beside ratings, shares beside what else is predicted of an event; they make no lists.
+        left_out = (RATING_BASELINE, SHARES) if self.task == "retrieval" else ()
+        return [name for name in dict.fromkeys(named) if name not in left_out]
 
     @cached_property
     def headline(self) -> str:

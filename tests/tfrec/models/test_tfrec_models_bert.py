@@ -43,6 +43,8 @@ class TestBert(PersonalContract):
             "relative_places": False,
             "relative_time": True,
         },
+        "predicted_features": ["device"],
+        "predicted_weight": 0.25,
         "mask_share": 0.5,
         "mask_last_share": 0.125,
     }

@@ -25,6 +25,8 @@ class TestGRU(PersonalContract):
         "context_features": ["device"],
         "time": ["weekday"],
         "context_dropout": 0.25,
+        "predicted_features": ["device"],
+        "predicted_weight": 0.25,
         "length": 7,
         "loss": {"kind": "bpr_max", "num_negatives": 33, "alpha": 0.25, "penalty": 0.125},
         "encoder": {"kind": "gru", "layers": 3, "dropout": 0.25},

@@ -2,7 +2,6 @@
 
 import math
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,9 +9,19 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework.config import disable_op_determinism
 
+from tests.tfrec.models.sequence_context import (
+    ALL,
+    HOUR_MS,
+    SEQUENCES,
+    START,
+    batch_of,
+    inputs_with_context,
+    made,
+    request_of,
+    trained,
+)
 from tests.tfrec.models.taken_items import FIRST_ID, inputs_of
 from tests.trainer.raw_rows import call
-from tfrec.dataset.window_batches import NEXT, SEGMENT, STEP
 from tfrec.errors import ConfigError
 from tfrec.export import RetrievalExport
 from tfrec.feature_transform import FeatureTransform
@@ -21,12 +30,9 @@ from tfrec.models.gru import GRU, GRUConfig
 from tfrec.models.sequences.step_context import Context
 from tfrec.models.sequences.time_vectors import OCTAVES, bias_of_gaps, day_of_week, hour_of_day, octave
 from tfrec.models.transformer import Transformer, TransformerConfig
-from tfrec.schema import EVENT_TIME_MS, ITEM_INDEX, Schema
+from tfrec.schema import EVENT_TIME_MS
 from trainer.export import export_tables
 from trainer.model import build_model
-
-HOUR_MS = 3_600_000
-LENGTH = 6
 
 
 def test_octaves_hours_and_weekdays_are_those_of_the_calendar():
@@ -54,80 +60,6 @@ def test_the_gradient_of_the_bias_is_that_of_looking_it_up():
         results.append((found, tf.convert_to_tensor(tape.gradient(total, table))))
     for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-
-
-def inputs_with_context(sequences, num_items=7, *, devices=3):
-    """Inputs of a log whose events are (item, device, time): the model's, with sequences of each beside the history."""
-    inputs = inputs_of([[item for item, _, _ in row] for row in sequences], num_items, LENGTH)
-    content = inputs.schema.model_dump()
-    features = content["features"] | {
-        "device": {"role": "context", "kind": "categorical"},
-        "genre": {"role": "item", "kind": "categorical"},
-        "devices": {"role": "user", "kind": "sequence", "length": LENGTH, "of": "device"},
-        "times": {"role": "user", "kind": "sequence", "length": LENGTH, "of": "event_time_ms"},
-    }
-    content |= {"features": features, "timestamp": {"column": "time", "unit": "ms"}}
-    num_ids = inputs.num_ids | {"device": 2 + devices, "devices": 2 + devices, "genre": 2 + 3}
-    catalogue = replace(inputs.catalogue, features={**inputs.catalogue.features, "genre": 2 + np.arange(num_items) % 3})
-    return replace(inputs, schema=Schema.model_validate(content), num_ids=num_ids, catalogue=catalogue)
-
-
-def batch_of(sequences, *, has_next=True):
-    """One packed row of all sequences."""
-    length = sum(len(s) - has_next for s in sequences)
-    names = {ITEM_INDEX: 0, "device": 1, EVENT_TIME_MS: 2}
-    batch = {name: np.zeros([1, length], np.int32) for name in (SEGMENT, STEP)}
-    batch |= {prefix + name: np.zeros([1, length], np.int64) for name in names for prefix in ("", NEXT)[: 1 + has_next]}
-    column = 0
-    for number, sequence in enumerate(sequences, start=1):
-        for step in range(len(sequence) - has_next):
-            batch[SEGMENT][0, column], batch[STEP][0, column] = number, step
-            for name, place in names.items():
-                shift = 2 if name == "device" else 0
-                batch[name][0, column] = sequence[step][place] + shift
-                if has_next:
-                    batch[NEXT + name][0, column] = sequence[step + 1][place] + shift
-            column += 1
-    return {name: tf.constant(values) for name, values in batch.items()}
-
-
-def request_of(past, device, time_ms):
-    """A request of nobody known with a past, the latest events of which fit."""
-    past = past[-LENGTH:]
-    padding = [0] * (LENGTH - len(past))
-    columns = {
-        "user_id": [1],
-        "history": [[FIRST_ID + item for item, _, _ in past] + padding],
-        "devices": [[2 + one for _, one, _ in past] + padding],
-        "times": [[time for _, _, time in past] + padding],
-        "device": [2 + device],
-        EVENT_TIME_MS: [time_ms],
-    }
-    return {name: tf.constant(values, tf.int64) for name, values in columns.items()}
-
-
-START = 1_700_000_000_000
-SEQUENCES = [
-    [
-        (0, 0, START),
-        (1, 2, START + 5_000),
-        (2, 1, START + 90 * HOUR_MS),
-        (6, 0, START + 91 * HOUR_MS),
-        (3, 1, START * 2),
-    ],
-    [(4, 2, START + 7), (5, 0, START + 11 * HOUR_MS), (0, 0, START + 400 * HOUR_MS)],
-]
-ALL = {"context_features": ("device",), "item_features": ("genre",), "time": ("gap", "hour", "weekday")}
-
-
-def made(cls, config, inputs, **choices):
-    """A model without dropout whose every weight is drawn anew, so that none is 0."""
-    model = cls(config(**{"embedding_dim": 8, **choices}), inputs)
-    random = np.random.default_rng(5)
-    for variable in model.trainable_variables:
-        variable.assign(random.normal(0, 0.3, variable.shape))
-    model.refresh()
-    return model
 
 
 @pytest.mark.parametrize(
@@ -213,26 +145,6 @@ def test_an_item_that_nobody_took_is_placed_by_its_features_and_is_last_where_no
     assert scores[6] < scores[:6].min()
 
 
-def trained(inputs, sequences, **choices):
-    model = Transformer(TransformerConfig(embedding_dim=16, encoder={"layers": 1, "dropout": 0.0}, **choices), inputs)
-    optimizer = tf.keras.optimizers.Adam(0.02)
-    model.compile(optimizer=optimizer)
-    optimizer.build(model.trainable_variables)
-    batch = batch_of(sequences)
-
-    @tf.function(autograph=False)
-    def step():
-        with tf.GradientTape() as tape:
-            loss = model.compute_loss(batch, training=True)
-        weights = model.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
-
-    for _ in range(60):
-        step()
-    model.refresh()
-    return model
-
-
 def planted(kind, seed):
     """Events whose half of the items is said by the hour of the day, or by the device, and by nothing else."""
     random = np.random.default_rng(seed)
@@ -258,14 +170,14 @@ def test_a_planted_rhythm_and_a_planted_context_are_found_and_without_them_nothi
     def share(model):
         """Of events of other users those whose half of the items comes first."""
         found = []
-        for row in planted(kind, 4)[:30]:
+        for row in planted(kind, 4):
             *past, (item, device, moment) = row
             best = int(model.scores(request_of(past, device, moment)).numpy()[0].argmax())
             found.append((best < 3) == (item < 3))
         return np.mean(found)
 
     assert share(trained(inputs, sequences, **choices)) >= 0.9
-    assert share(trained(inputs, sequences)) <= 0.8
+    assert share(trained(inputs, sequences)) <= 0.7  # of 80 users, where guessing gives one half
 
 
 @pytest.mark.parametrize(

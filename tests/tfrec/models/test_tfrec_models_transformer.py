@@ -31,6 +31,8 @@ NON_DEFAULT = {
     "context_features": ["device"],
     "time": ["gap", "hour"],
     "context_dropout": 0.25,
+    "predicted_features": ["device"],
+    "predicted_weight": 0.25,
     "length": 7,
     "loss": {"kind": "gbce", "num_negatives": 33, "alpha": 0.25, "calibration": 0.5},
     "encoder": {

@@ -6,14 +6,15 @@ x_t is what is known of event t: the vector √dim · e of its item, where e is 
 `step_context` adds. c is what is known of the request, and q bends the output by it. A model answers from the last step
 of the history that the request gives, or that the served graph knows of its user: the next request with one more item
 has another answer, and nothing is trained for it. Who has no history gets what is popular; items that nobody took, and
-of which no features are read, stand last.
+of which no features are read, stand last. On demand it says of the next event more than its item: `next_context`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 from pydantic import Field
 
@@ -21,14 +22,16 @@ from tfrec.dataset.records import Tensors
 from tfrec.dataset.window_batches import NEXT, SEGMENT, STEP, Windows
 from tfrec.errors import ConfigError
 from tfrec.layers import IdTable, TableShape
-from tfrec.models.base import RetrievalModel, TwoTowerEmbeddings
+from tfrec.models.base import PredictsContext, RetrievalModel, TwoTowerEmbeddings
 from tfrec.models.inputs import ModelInputs
 from tfrec.models.learning import GradientModel, TrainingRows, frozen_variable
 from tfrec.models.profiles.cold_start import popularity_prior
+from tfrec.models.sequences.asked import Asked
 from tfrec.models.sequences.encoder import EncoderConfig, Mode, Steps
 from tfrec.models.sequences.encoders import make_encoder
 from tfrec.models.sequences.history_rows import HistoryRows, by_length, history_rows
 from tfrec.models.sequences.item_vectors import ItemsConfig, ItemVectors
+from tfrec.models.sequences.next_context import NextContext, NextContextConfig
 from tfrec.models.sequences.next_item_loss import LossConfig, NextItemLoss
 from tfrec.models.sequences.step_context import Context, ContextConfig, StepContext
 from tfrec.schema import ITEM_INDEX, Schema, SequenceFeature
@@ -37,7 +40,7 @@ ENCODER_SALT, NEGATIVES_SALT, MASK_SALT, CONTEXT_SALT = 1, 2, 3, 4
 LONGEST = 200  # unless told
 
 
-class SequenceConfig(ItemsConfig, ContextConfig):
+class SequenceConfig(ItemsConfig, ContextConfig, NextContextConfig):
     """Choices that all sequence models have."""
 
     length: int | None = Field(
@@ -48,26 +51,7 @@ class SequenceConfig(ItemsConfig, ContextConfig):
     )
 
 
-class Asked(NamedTuple):
-    """Steps of a training batch and what is true of them.
-
-    Attributes:
-        steps: that the encoder reads.
-        ids: encoded item ids that are to be predicted at each step. int64 [rows, length]
-        is_asked: where there is something to predict. bool [rows, length]
-        context: of the events that are predicted.
-        before_ms: Unix time of the latest event known before them; None where no time is read. int64 [rows, length]
-
-    """
-
-    steps: Steps
-    ids: tf.Tensor
-    is_asked: tf.Tensor
-    context: Context
-    before_ms: tf.Tensor | None
-
-
-class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings):
+class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings, PredictsContext):
     """Steps → encoder → scores of the next item."""
 
     config: Any  # a SequenceConfig with an `encoder`
@@ -85,6 +69,7 @@ class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         self._encoder = make_encoder(config.encoder, dim, self._length, seed + 2, is_causal=self.is_causal)
         has_bias = self._encoder.reads_times
         self._context = StepContext(config, schema, inputs.num_ids, dim, seed + 3, has_bias=has_bias)
+        self._next = NextContext(config, inputs, dim, seed + 4)
         counts = inputs.train.item_counts()
         self._ids = tf.constant(inputs.catalogue.features[schema.item_id], tf.int64)
         # The catalogue stands in the order of the vocabulary, behind it what has no id of its own.
@@ -105,7 +90,14 @@ class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         context = asked.context
         if training:
             context = self._context.partly_hidden(context, asked.ids, self.draw_seed(CONTEXT_SALT))
-        queries = self._context.at_request(outputs, context, asked.before_ms)
+        loss = self._item_loss(asked, self._context.at_request(outputs, context, asked.before_ms), mode.compute_type)
+        if self._next.names:
+            unsaid = self._context.without(context, self._next.names)
+            queries = self._context.at_request(outputs, unsaid, asked.before_ms)
+            loss += self._next.loss(queries, asked.predicted, asked.is_asked, mode.compute_type)
+        return loss
+
+    def _item_loss(self, asked: Asked, queries: tf.Tensor, compute_type: tf.DType) -> tf.Tensor:
         classes = asked.ids - self._items.first
         is_known = asked.is_asked & (classes >= 0)
         if self.is_causal:  # nearly every step is asked: leaving some out would cost more than their logits
@@ -116,15 +108,16 @@ class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings):
             weights = tf.ones_like(queries[:, 0])
         targets, weights = tf.reshape(targets, [-1]), tf.reshape(weights, [-1])
         drawn = self.draw_seed(NEGATIVES_SALT, per_replica=False)
-        return self._loss(queries, targets, weights, self._items, drawn, mode.compute_type)
+        return self._loss(queries, targets, weights, self._items, drawn, compute_type)
 
     def _asked(self, inputs: Tensors) -> Asked:
         """What a batch of windows asks: here the next item at every step."""
         context = self._context.of_batch(inputs, is_next=False)
         steps = self._steps(tf.gather(self._ids, inputs[ITEM_INDEX]), inputs[SEGMENT], inputs[STEP], context)
         following = tf.gather(self._ids, inputs[NEXT + ITEM_INDEX])
-        is_asked = inputs[SEGMENT] > 0
-        return Asked(steps, following, is_asked, self._context.of_batch(inputs, is_next=True), context.times_ms)
+        after = self._context.of_batch(inputs, is_next=True)
+        predicted = {name: inputs[NEXT + name] for name in self._next.names}
+        return Asked(steps, following, inputs[SEGMENT] > 0, after, context.times_ms, predicted)
 
     def _steps(self, ids: tf.Tensor, segments: tf.Tensor, places: tf.Tensor, context: Context) -> Steps:
         vectors = self._items.steps(ids) + self._context.at_steps(context, places)
@@ -136,22 +129,41 @@ class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings):
 
         The last two columns meet the items' biases and their popularity.
         """
-        read = {name: features[name] for name in self.required_features}
-        found = by_length(self._embed, read, self._history)
+        found = by_length(self._embed, self._read_of(features), self._history)
         return tf.ensure_shape(found, [None, self.config.embedding_dim + 2])
 
+    def next_context(self) -> PredictsContext | None:
+        return self if self._next.names else None
+
+    @property
+    def predicted_tokens(self) -> Mapping[str, np.ndarray]:
+        return {name: self.inputs.context[name].tokens for name in self._next.names}
+
+    def context_probabilities(self, features: Tensors) -> Tensors:
+        sizes = [len(tokens) for tokens in self.predicted_tokens.values()]
+        found = by_length(self._next_values, self._read_of(features), self._history)
+        parts = tf.split(tf.ensure_shape(found, [None, sum(sizes)]), sizes, axis=1)
+        return dict(zip(self._next.names, parts, strict=True))
+
     def _embed(self, features: Tensors) -> tf.Tensor:
+        queries, has_history = self._queries(features, self._context.of_requests(features))
+        ones = tf.ones_like(queries[:, :1])
+        return tf.concat([tf.where(has_history[:, None], tf.concat([queries, ones], axis=1), 0.0), ones], axis=1)
+
+    def _next_values(self, features: Tensors) -> tf.Tensor:
+        """Probabilities of all predicted features side by side, float32 [batch, all tokens]."""
+        unsaid = self._context.without(self._context.of_requests(features), self._next.names)
+        return tf.concat([*self._next.probabilities(*self._queries(features, unsaid)).values()], axis=1)
+
+    def _queries(self, features: Tensors, asked: Context) -> tuple[tf.Tensor, tf.Tensor]:
+        """Of requests with this context: float32 [batch, dim], and whether they have a history, bool [batch]."""
         rows = history_rows(features[self._history], self.history_length)
         context = self._context.of_history(features, rows)
         steps, last = self._history_steps(features, rows, context)
-        outputs = self._encoder.summarise(steps, last)
         before_ms = None
         if context.times_ms is not None:
             before_ms = tf.gather(context.times_ms, tf.maximum(rows.counts - 1, 0), batch_dims=1)
-        queries = self._context.at_request(outputs, self._context.of_requests(features), before_ms)
-        ones = tf.ones_like(queries[:, :1])
-        has_history = (rows.counts > 0)[:, None]
-        return tf.concat([tf.where(has_history, tf.concat([queries, ones], axis=1), 0.0), ones], axis=1)
+        return self._context.at_request(self._encoder.summarise(steps, last), asked, before_ms), rows.counts > 0
 
     def _history_steps(self, features: Tensors, rows: HistoryRows, context: Context) -> tuple[Steps, tf.Tensor]:
         """Steps of requests, and which of them is asked, int32 [batch]."""
@@ -192,27 +204,31 @@ class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings):
         assert isinstance(feature, SequenceFeature)
         return Windows(min(config.length or LONGEST, feature.length), has_next=cls.is_causal)
 
+    def _read_of(self, features: Tensors) -> Tensors:
+        return {name: features[name] for name in self.required_features}
+
     @property
     def _history(self) -> str:
         assert self.inputs.schema.history is not None
         return self.inputs.schema.history
 
     def train_columns(self) -> frozenset[str]:
-        return self._context.train_columns() | {ITEM_INDEX}
+        return self._context.train_columns() | {ITEM_INDEX, *self._next.names}
 
     @property
     def required_features(self) -> frozenset[str]:
         return self._context.required_features | {self.inputs.schema.user_id, self._history}
 
     def id_tables(self) -> list[IdTable]:
-        return [*self._items.id_tables(), *self._context.id_tables()]
+        return [*self._items.id_tables(), *self._context.id_tables(), *self._next.id_tables()]
 
     @classmethod
     def table_shapes(cls, config: Any, schema: Schema, num_ids: Mapping[str, int], num_items: int) -> list[TableShape]:
         of_items = ItemVectors.table_shapes(config, schema, num_ids)
         of_context = StepContext.table_shapes(config, schema, num_ids, config.embedding_dim)
+        of_next = NextContext.table_shapes(config, schema, num_ids, config.embedding_dim)
         vectors = TableShape("item_vectors", num_items, config.embedding_dim + 2, is_trained=False)
-        return [*of_items, *of_context, vectors]
+        return [*of_items, *of_context, *of_next, vectors]
 
     @classmethod
     def activations(cls, config: Any, schema: Schema) -> int:
@@ -221,7 +237,7 @@ class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings):
 
     @property
     def state(self) -> list[tf.Variable]:
-        return [*self.trainable_variables, *self._items.state, self._prior, self._vectors]
+        return [*self.trainable_variables, *self._items.state, *self._next.state, self._prior, self._vectors]
 
 
 def with_kind(given: Any, kind: str) -> Any:

@@ -144,6 +144,11 @@ class StepContext(tf.keras.layers.Layer):  # type: ignore[misc]
         times = None if context.times_ms is None else hidden(context.times_ms)
         return Context({name: hidden(values) for name, values in context.features.items()}, times)
 
+    def without(self, context: Context, names: tuple[str, ...]) -> Context:
+        """The context of requests that do not say some features."""
+        said = {name: tf.zeros_like(values) if name in names else values for name, values in context.features.items()}
+        return context._replace(features=said)
+
     def at_steps(self, context: Context, places: tf.Tensor) -> tf.Tensor | float:
         """What is added to the steps, float32 [rows, length, dim]; 0 where nothing is read."""
         total: tf.Tensor | float = 0.0
