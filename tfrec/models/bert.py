@@ -3,11 +3,14 @@ r"""Masked items, read from both sides: BERT4Rec (Sun et al. 2019), with the sof
 Some steps of each window are replaced by a mask, whose items are predicted from all other steps of the segment, earlier
 and later ones. When the model answers, a mask stands behind the history. So that it learns this case too, the last step
 of a segment is masked more often than others.
+
+With `objective: permuted` the masked items are put into a drawn order, and each is predicted from the steps that are
+not masked and from the items before it in that order (`tfrec.models.sequences.permuted`). Answers are read as before.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import tensorflow as tf
 from pydantic import Field, field_validator
@@ -21,15 +24,21 @@ from tfrec.models.sequences.attention import AttentionConfig
 from tfrec.models.sequences.encoder import Steps
 from tfrec.models.sequences.encoders import EncoderChoice
 from tfrec.models.sequences.history_rows import HistoryRows
-from tfrec.models.sequences.sequence_model import MASK_SALT, SequenceConfig, SequenceModel, with_kind
+from tfrec.models.sequences.permuted import permuted
+from tfrec.models.sequences.sequence_model import MASK_SALT, ORDER_SALT, SequenceConfig, SequenceModel, with_kind
 from tfrec.models.sequences.step_context import Context, times_before
-from tfrec.schema import ITEM_INDEX
+from tfrec.schema import ITEM_INDEX, Schema
 
 
 class BertConfig(SequenceConfig):
     """Choices of the bidirectional model."""
 
     encoder: EncoderChoice = Field(AttentionConfig(), description="what reads the sequence, from both sides")
+    objective: Literal["masked", "permuted"] = Field(
+        "masked",
+        description="masked: the hidden items are predicted each for itself; permuted: one after another in a drawn "
+        "order, each from what is not hidden and those before it (XLNet)",
+    )
     mask_share: float = Field(0.3, gt=0, lt=1, description="of the steps that are masked")
     mask_last_share: float = Field(0.3, ge=0, le=1, description="of the segments whose last step is masked besides")
 
@@ -77,10 +86,20 @@ class Bert(SequenceModel):
         context = self._context.of_batch(inputs, is_next=False)
         steps = self._steps(ids, segments, inputs[STEP], context)
         is_masked = self._masked(segments)
-        vectors = tf.where(is_masked[:, :, None], self._mask, steps.vectors)
         before = None if context.times_ms is None else times_before(context.times_ms, inputs[STEP])
         predicted = {name: inputs[name] for name in self._next.names}
-        return Asked(steps._replace(vectors=vectors), ids, is_masked, context, before, predicted)
+        asked = Asked(steps, ids, is_masked, context, before, predicted)
+        if self.config.objective == "permuted":
+            return permuted(asked, self._order(segments), self._mask)
+        return asked._replace(steps=steps._replace(vectors=tf.where(is_masked[:, :, None], self._mask, steps.vectors)))
+
+    @classmethod
+    def activations(cls, config: Any, schema: Schema) -> int:
+        asked = config.mask_share if config.objective == "permuted" else 0.0  # these stand behind the steps
+        return round((1 + asked) * super().activations(config, schema))
+
+    def _order(self, segments: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_uniform(tf.shape(segments), self.draw_seed(ORDER_SALT), minval=1e-6)
 
     def _masked(self, segments: tf.Tensor) -> tf.Tensor:
         drawn = tf.random.stateless_uniform([2, *tf.unstack(tf.shape(segments))], self.draw_seed(MASK_SALT))

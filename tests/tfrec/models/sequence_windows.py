@@ -73,10 +73,15 @@ def item_steps_by_hand(model, items):
     return [table[2 + item] * math.sqrt(model.config.embedding_dim) for item in items]
 
 
-def outputs_by_hand(model, steps):
-    """One vector per step of a sequence through layers of attention, a step at a time."""
+def outputs_by_hand(model, steps, places=None, seen=None):
+    """One vector per step of a sequence through layers of attention, a step at a time.
+
+    `places` and what is `seen` by each step are those of the objective, unless they are told.
+    """
     encoder, dim = model._encoder, model.config.embedding_dim
-    steps = [step + encoder.positions.numpy()[t] for t, step in enumerate(steps)]
+    if seen is None:
+        seen = [range(t + 1 if model.is_causal else len(steps)) for t in range(len(steps))]
+    steps = [step + encoder.positions.numpy()[t] for t, step in zip(places or range(len(steps)), steps, strict=True)]
     heads = model.config.encoder.heads
     width = dim // heads
     for number, layer in enumerate(encoder.layers_of):
@@ -89,8 +94,8 @@ def outputs_by_hand(model, steps):
             for head in range(heads):
                 part = slice(head * width, (head + 1) * width)
                 query = (inner[t] @ queries)[part]
-                keys = [(x @ keys_values[:, :dim])[part] for x in inner[: t + 1 if model.is_causal else len(inner)]]
-                values = [(x @ keys_values[:, dim:])[part] for x in inner[: t + 1 if model.is_causal else len(inner)]]
+                keys = [(inner[other] @ keys_values[:, :dim])[part] for other in seen[t]]
+                values = [(inner[other] @ keys_values[:, dim:])[part] for other in seen[t]]
                 logits = [float(query @ key) / math.sqrt(width) for key in keys]
                 if model.config.encoder.relative_places:
                     by_distance = encoder.bias_by_distance.numpy()[number, head]

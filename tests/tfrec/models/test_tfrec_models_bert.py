@@ -45,6 +45,7 @@ class TestBert(PersonalContract):
         },
         "predicted_features": ["device"],
         "predicted_weight": 0.25,
+        "objective": "permuted",
         "mask_share": 0.5,
         "mask_last_share": 0.125,
     }
@@ -95,8 +96,33 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_masked_items_read_from_both_s
     assert float(model.compute_loss(batch)) == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_a_batch_in_which_nothing_is_masked_loses_nothing(monkeypatch):
-    model = model_of()
+def test_the_permuted_loss_is_that_of_hidden_items_one_after_another_in_the_drawn_order(monkeypatch):
+    """By plain loops: the hidden item is asked at its place, from what is not hidden and from those before it."""
+    model = model_of(objective="permuted")
+    sequences = [[0, 1, 2, 1, 4], [3, 1, 0]]
+    orders = [{1: 0.7, 3: 0.2, 4: 0.9}, {2: 0.5}]
+    drawn = np.full([1, 8], 0.4, np.float32)  # of what is not hidden nobody reads it
+    batch = windows([[*sequences[0], 6], [*sequences[1], 6]])
+    batch = {name: values for name, values in batch.items() if not name.startswith(NEXT)}
+    hidden, losses = np.zeros([1, 8], bool), []
+    for start, items, order in zip((0, 5), sequences, orders, strict=True):
+        contents = item_steps_by_hand(model, items)
+        for place, number in order.items():
+            hidden[0, start + place], drawn[0, start + place] = True, number
+            seen = [[t for t in range(len(items)) if order.get(t, 0) <= order.get(one, 0)] for one in range(len(items))]
+            seen.append([t for t in range(len(items)) if order.get(t, 0) < number] + [len(items)])
+            places = [*range(len(items)), place]
+            output = outputs_by_hand(model, [*contents, model._mask.numpy()], places, seen)[-1]
+            logits = logits_by_hand(model, output)
+            losses.append(math.log(sum(math.exp(logit) for logit in logits)) - logits[items[place]])
+    monkeypatch.setattr(model, "_masked", lambda segments: tf.constant(hidden))
+    monkeypatch.setattr(model, "_order", lambda segments: tf.constant(drawn))
+    assert float(model.compute_loss(batch)) == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["masked", "permuted"])
+def test_a_batch_in_which_nothing_is_masked_loses_nothing(monkeypatch, objective):
+    model = model_of(objective=objective)
     monkeypatch.setattr(model, "_masked", lambda segments: tf.zeros_like(segments, tf.bool))
     assert float(model.compute_loss(windows([[0, 1, 2]]))) == 0
 
@@ -113,8 +139,9 @@ def test_masks_fall_on_their_share_of_steps_and_more_often_on_the_last_ones(last
         assert abs(masked[:, column].mean() - expected) < 5 * math.sqrt(0.25 / 4000)
 
 
-def test_what_comes_next_is_learnt():
-    choices = {"encoder": {"layers": 1, "dropout": 0.0}, "mask_last_share": 0.8}
+@pytest.mark.parametrize("objective", ["masked", "permuted"])
+def test_what_comes_next_is_learnt(objective):
+    choices = {"encoder": {"layers": 1, "dropout": 0.0}, "mask_last_share": 0.8, "objective": objective}
     assert next_item_share(Bert, BertConfig, steps=300, learning_rate=0.005, **choices) == 1
 
 

@@ -47,8 +47,10 @@ def test_the_joint_loss_is_that_of_the_answers_to_each_request(cls, config, enco
     assert float(model.compute_loss(batch_of(SEQUENCES))) == pytest.approx(items + WEIGHT * devices, rel=1e-4)
 
 
-def test_the_joint_loss_of_a_mask_at_the_end_of_a_window_is_that_of_a_request(monkeypatch):
-    model = made(Bert, BertConfig, inputs_with_context(SEQUENCES), encoder=ATTENTION, **CHOICES)
+@pytest.mark.parametrize("objective", ["masked", "permuted"])
+def test_the_joint_loss_of_a_mask_at_the_end_of_a_window_is_that_of_a_request(monkeypatch, objective):
+    choices = {**CHOICES, "objective": objective, "encoder": ATTENTION}
+    model = made(Bert, BertConfig, inputs_with_context(SEQUENCES), **choices)
     monkeypatch.setattr(model, "_masked", lambda segments: tf.constant([[0, 0, 0, 0, 1, 0, 0, 1]]) > 0)
     items, devices = np.mean([cross_entropies(model, row[:-1], row[-1]) for row in SEQUENCES], axis=0)
     found = float(model.compute_loss(batch_of(SEQUENCES, has_next=False)))

@@ -18,7 +18,7 @@ import tensorflow as tf
 from pydantic import Field
 
 from tfrec.errors import ConfigError
-from tfrec.layers.block_attention import block_attention, block_mask
+from tfrec.layers.block_attention import NEVER, block_attention, block_mask
 from tfrec.layers.byte_dropout import kept_shares
 from tfrec.layers.feed_forward import feed_forward
 from tfrec.layers.rms_norm import rms_norm
@@ -119,7 +119,7 @@ class AttentionEncoder(SequenceEncoder):
         if mode.seed is not None and self._config.dropout:
             shape = tf.stack([rows * length, self._dim])
             masks = list(kept_shares(len(masks), shape, self._config.dropout, mode.seed))
-        mask = block_mask(steps.segments, is_causal=self._is_causal)
+        mask = self._mask(steps)
         values = _dropped(self._placed(steps), masks[0])
         for number, (layer, bias) in enumerate(zip(self.layers_of, self._biases(steps), strict=True)):
             normed = tf.cast(rms_norm(values, layer.norm_attention), mode.compute_type)
@@ -132,7 +132,7 @@ class AttentionEncoder(SequenceEncoder):
 
     def summarise(self, steps: Steps, last: tf.Tensor) -> tf.Tensor:
         rows, length = tf.unstack(tf.shape(steps.segments))
-        sees = block_mask(steps.segments, is_causal=self._is_causal)
+        sees = self._mask(steps)
         values = self._placed(steps)
         asked = tf.range(rows) * length + last
         for number, (layer, bias) in enumerate(zip(self.layers_of, self._biases(steps), strict=True)):
@@ -147,6 +147,11 @@ class AttentionEncoder(SequenceEncoder):
             values += _feed_forward(values, layer, tf.float32)
         return rms_norm(values, self.norm_output)
 
+    def _mask(self, steps: Steps) -> tf.Tensor:
+        if steps.sees is None:
+            return block_mask(steps.segments, is_causal=self._is_causal)
+        return tf.where(steps.sees, 0.0, NEVER)[:, None]
+
     def _biases(self, steps: Steps) -> list[tf.Tensor | None]:
         """Of each layer, for each pair of steps: float32 [rows or 1, heads, length, length]."""
         times, by_time = steps.times_ms, None
@@ -154,13 +159,18 @@ class AttentionEncoder(SequenceEncoder):
             by_time = bias_of_gaps(self.bias_by_gap, octave(tf.abs(times[:, :, None] - times[:, None, :])))
         if not self._config.relative_places:
             return [by_time] * len(self.layers_of)
-        places = tf.range(tf.shape(steps.segments)[1])
-        # A row may be longer than a segment can be: what lies further apart than that never meets.
-        distances = tf.clip_by_value(places[:, None] - places[None, :], 1 - self._length, self._length - 1)
+        distances = self._distances(steps) + self._length - 1
         # Unstacked and not indexed: the gradient of a slice is a table of zeros to be added up.
         tables = tf.unstack(self.bias_by_distance)
-        by_place = [tf.gather(table, distances + self._length - 1, axis=1)[None] for table in tables]
+        by_place = [tf.transpose(tf.gather(table, distances, axis=1), [1, 0, 2, 3]) for table in tables]
         return [bias if by_time is None else bias + by_time for bias in by_place]
+
+    def _distances(self, steps: Steps) -> tf.Tensor:
+        """How many steps the one (axis 1) comes after the other (axis 2), int32 [rows or 1, length, length]."""
+        # Where steps stand in a row in their order, the distances are those of all rows.
+        places = tf.range(tf.shape(steps.segments)[1])[None] if steps.sees is None else steps.places
+        # A row may be longer than a segment can be: what lies further apart than that never meets.
+        return tf.clip_by_value(places[:, :, None] - places[:, None, :], 1 - self._length, self._length - 1)
 
     def _placed(self, steps: Steps) -> tf.Tensor:
         """Steps with the vectors of their places, [rows · length, dim]."""

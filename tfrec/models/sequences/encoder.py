@@ -18,6 +18,8 @@ class Steps(NamedTuple):
         segments: number of each step's segment in its row, from 1; 0 is padding. int32 [rows, length]
         places: of the steps in their segments, from 0. int32 [rows, length]
         times_ms: Unix time of the steps; None where nobody asked for it. int64 [rows, length]
+        sees: which step (axis 1) may look at which (axis 2), for encoders that can look ahead; None: as they were
+            built. bool [rows, length, length]
 
     """
 
@@ -25,6 +27,7 @@ class Steps(NamedTuple):
     segments: tf.Tensor
     places: tf.Tensor
     times_ms: tf.Tensor | None = None
+    sees: tf.Tensor | None = None
 
 
 class Mode(NamedTuple):

@@ -36,7 +36,7 @@ from tfrec.models.sequences.next_item_loss import LossConfig, NextItemLoss
 from tfrec.models.sequences.step_context import Context, ContextConfig, StepContext
 from tfrec.schema import ITEM_INDEX, Schema, SequenceFeature
 
-ENCODER_SALT, NEGATIVES_SALT, MASK_SALT, CONTEXT_SALT = 1, 2, 3, 4
+ENCODER_SALT, NEGATIVES_SALT, MASK_SALT, CONTEXT_SALT, ORDER_SALT = 1, 2, 3, 4, 5
 LONGEST = 200  # unless told
 
 
