@@ -81,7 +81,8 @@ def outputs_by_hand(model, steps, places=None, seen=None):
     encoder, dim = model._encoder, model.config.embedding_dim
     if seen is None:
         seen = [range(t + 1 if model.is_causal else len(steps)) for t in range(len(steps))]
-    steps = [step + encoder.positions.numpy()[t] for t, step in zip(places or range(len(steps)), steps, strict=True)]
+    places = list(places or range(len(steps)))
+    steps = [step + encoder.positions.numpy()[t] for t, step in zip(places, steps, strict=True)]
     heads = model.config.encoder.heads
     width = dim // heads
     for number, layer in enumerate(encoder.layers_of):
@@ -99,7 +100,9 @@ def outputs_by_hand(model, steps, places=None, seen=None):
                 logits = [float(query @ key) / math.sqrt(width) for key in keys]
                 if model.config.encoder.relative_places:
                     by_distance = encoder.bias_by_distance.numpy()[number, head]
-                    logits = [logit + by_distance[len(by_distance) // 2 + t - o] for o, logit in enumerate(logits)]
+                    middle = len(by_distance) // 2
+                    biases = [by_distance[middle + places[t] - places[other]] for other in seen[t]]
+                    logits = [logit + bias for logit, bias in zip(logits, biases, strict=True)]
                 total = sum(math.exp(logit) for logit in logits)
                 joined += list(sum(math.exp(logit) / total * v for logit, v in zip(logits, values, strict=True)))
             attended.append(np.array(joined) @ output)
