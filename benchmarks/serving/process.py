@@ -63,8 +63,15 @@ class ServerProcess:
 
     def memory_bytes(self) -> int:
         """Return what the process holds in memory now."""
+        return self._status_bytes("VmRSS")
+
+    def most_memory_bytes(self) -> int:
+        """Return the most that the process has held in memory so far."""
+        return self._status_bytes("VmHWM")
+
+    def _status_bytes(self, name: str) -> int:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        found = re.search(rf"{name}:\s+(\d+) kB", status)
         assert found is not None
         return int(found[1]) * 1024
 

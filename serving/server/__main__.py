@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import resource
@@ -50,6 +51,9 @@ def _serve(arguments: Sequence[str], supervisor_fd: int) -> int:
     tf.get_logger().setLevel(logging.ERROR)
     options = parse_flags(arguments)
     stop_requested = stop_event_of_signals()
+    # What was imported stays: the collector need not look through it again. Models come later, since they also go.
+    gc.collect()
+    gc.freeze()
     server = ModelServer(options)
     try:
         server.start(stop_requested)

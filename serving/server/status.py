@@ -69,9 +69,13 @@ def unimplemented(message: str) -> StatusError:
 
 
 def status_of_exception(error: BaseException) -> StatusError:
-    """Return `error` as a StatusError: TensorFlow's errors keep their own code and message."""
+    """Return a fresh StatusError for `error`: TensorFlow's errors keep their own code and message.
+
+    Fresh, since an error that was raised knows the frames that it passed: who keeps it in one of them makes a cycle,
+    and a failed call's tensors stay in memory until the collector finds it.
+    """
     if isinstance(error, StatusError):
-        return error
+        return StatusError(error.code, error.message)
     if isinstance(error, tf.errors.OpError):
         return StatusError(_CODE_BY_NUMBER.get(error.error_code, grpc.StatusCode.UNKNOWN), error.message)
     if isinstance(error, OSError):

@@ -80,9 +80,14 @@ class Batcher:
             call.wake.acquire()
         if call.is_leader:
             self._lead(batch)
-        if call.error is not None:
-            raise call.error
-        return call.outputs
+        if call.error is None:
+            return call.outputs
+        # The error knows the frames that it passed, and they know the call: it must not know the error any more.
+        error, call.error = call.error, None
+        try:
+            raise error
+        finally:
+            del error
 
     def _join(self, call: _Call) -> _Batch:
         """Put the call in a batch. It leads it, if it opened it and a place is free."""
