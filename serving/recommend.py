@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from serving.client import Client, Reason, ScoredItems, ServingError
+from serving.client import Client, ClientOptions, Reason, ScoredItems, ServingError
+from serving.client.tls_flags import add_tls_flags, tls_of
 from serving.users import UserLookup, open_store
 from tfrec.command_line import ArgumentParser, at_least
 from tfrec.errors import ArtifactError, ConfigError, TfrecError
@@ -51,7 +52,8 @@ def _recommend(flags: argparse.Namespace) -> None:
         if flags.store is not None:
             # A person waits longer than a service, and wants to hear that the store does not answer.
             lookup = open_things.enter_context(contextlib.closing(_lookup(flags.store, flags.timeout_seconds)))
-        client = open_things.enter_context(Client(flags.server, flags.timeout_seconds, users=lookup))
+        options = ClientOptions(tls=tls_of(flags))
+        client = open_things.enter_context(Client(flags.server, flags.timeout_seconds, options=options, users=lookup))
         items = client.recommend(
             flags.model,
             flags.user,
@@ -164,6 +166,7 @@ def _parser() -> ArgumentParser:
     add("--why", action="store_true", help="say why: items of the user's history, or features that matched")
     add("--json", action="store_true", help="print JSON")
     add("--timeout-seconds", type=float, default=5.0, help="deadline of each call (%(default)s)")
+    add_tls_flags(parser)
     return parser
 
 

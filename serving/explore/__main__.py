@@ -9,7 +9,8 @@ from pathlib import Path
 
 import waitress
 
-from serving.client import Client, ServingError
+from serving.client import Client, ClientOptions, ServingError
+from serving.client.tls_flags import add_tls_flags, tls_of
 from serving.explore.app import make_app
 from serving.explore.catalogue import Catalogue, read_catalogue
 from tfrec.command_line import ArgumentParser, at_least
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(arguments: Sequence[str]) -> None:
     flags = _parser().parse(arguments)
     catalogue = Catalogue() if flags.dataset is None else read_catalogue(flags.dataset)
-    with Client(flags.server, flags.timeout_seconds) as client:
+    with Client(flags.server, flags.timeout_seconds, options=ClientOptions(tls=tls_of(flags))) as client:
         for model in [*flags.model, *flags.ranker]:
             client.metadata(model)  # a mistake in a name is said now, not on the page
         app = make_app(client, catalogue, flags.model, flags.ranker)
@@ -66,6 +67,7 @@ def _parser() -> ArgumentParser:
     add("--dataset", type=Path, help="dataset directory: users to choose from, histories, titles")
     add("--port", type=at_least(0, 65535), default=8510, help="the page's; 0 takes any free one (%(default)s)")
     add("--timeout-seconds", type=float, default=5.0, help="deadline of each call (%(default)s)")
+    add_tls_flags(parser)
     return parser
 
 

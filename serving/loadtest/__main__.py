@@ -10,6 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from serving.client.options import Tls
+from serving.client.tls_flags import add_tls_flags, tls_of
 from serving.loadtest.outcome import Outcome
 from serving.loadtest.population import Population, population_of_dataset, population_of_files
 from serving.loadtest.processes import run_in_processes
@@ -46,12 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _load(flags: argparse.Namespace) -> int:
-    stages = _stages(flags)
+    tls = tls_of(flags)
+    stages = _stages(flags, tls)
     mix = [Share.parse(text) for text in flags.mix or ([flags.model] if flags.model else [])]
     if not mix:
         raise ConfigError("nothing to ask; pass --model NAME, or --mix MODEL:SIGNATURE=WEIGHT")
     wishes = Wishes(flags.k, flags.exclude, flags.candidates, flags.unknown_users)
-    payloads = make_payloads(flags.server, mix, _population(flags), wishes, number=_DISTINCT, seed=flags.seed)
+    payloads = make_payloads(flags.server, mix, _population(flags), wishes, number=_DISTINCT, seed=flags.seed, tls=tls)
     runs: list[Run] = []
     for stage in stages:
         print(f"{stage.name} for {stage.warmup_seconds + stage.seconds:g} s", file=sys.stderr, flush=True)
@@ -84,7 +87,7 @@ def _broken_limits(stage: Stage, outcome: Outcome, flags: argparse.Namespace) ->
     ]
 
 
-def _stages(flags: argparse.Namespace) -> list[Stage]:
+def _stages(flags: argparse.Namespace, tls: Tls | None) -> list[Stage]:
     if bool(flags.rate) == bool(flags.concurrency):
         raise ConfigError("pass either --rate R (requests per second, open loop) or --concurrency N (closed loop)")
     stage = Stage(
@@ -94,6 +97,7 @@ def _stages(flags: argparse.Namespace) -> list[Stage]:
         timeout_seconds=flags.timeout_seconds,
         arrivals=flags.arrivals,
         seed=flags.seed,
+        tls=tls,
     )
     open_loop = [stage.with_rate(rate) for rate in flags.rate or []]
     return open_loop + [stage.with_concurrency(number) for number in flags.concurrency or []]
@@ -163,6 +167,7 @@ def _parser() -> ArgumentParser:
     add("--json", action="store_true", help="print all figures as JSON")
     add("--max-p99-ms", type=positive, help="exit code 1 where the 99th percentile of a stage is above it")
     add("--max-failed-share", type=share, help="exit code 1 where more of a stage's requests fail")
+    add_tls_flags(parser)
     return parser
 
 

@@ -12,7 +12,9 @@ import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
+from serving.client.grpc_channel import open_channel
 from serving.client.model_name import ModelName
+from serving.client.options import ClientOptions, Tls
 from serving.loadtest.population import Population
 from serving.loadtest.stage import Payload
 from tfrec.errors import ConfigError
@@ -58,7 +60,14 @@ class Wishes:
 
 
 def make_payloads(
-    target: str, mix: Sequence[Share], population: Population, wishes: Wishes, *, number: int, seed: int
+    target: str,
+    mix: Sequence[Share],
+    population: Population,
+    wishes: Wishes,
+    *,
+    number: int,
+    seed: int,
+    tls: Tls | None = None,
 ) -> list[Payload]:
     """Return so many requests of users drawn from the population, in the mix's proportions.
 
@@ -68,7 +77,7 @@ def make_payloads(
 
     """
     draw = np.random.default_rng(seed)
-    with grpc.insecure_channel(target) as channel:
+    with open_channel(target, ClientOptions(tls=tls)) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         makers = [_RequestMaker(share, _signatures(stub, target, share.model), population, wishes) for share in mix]
     weights = np.array([share.weight for share in mix])

@@ -9,12 +9,13 @@ from typing import Any
 
 import grpc
 
+from serving.client.grpc_channel import open_channel
+from serving.client.options import ClientOptions
 from serving.loadtest.answered_version import answered_version
 from serving.loadtest.outcome import Outcome
 from serving.loadtest.stage import Payload, Stage
 
 METHOD = "/tensorflow.serving.PredictionService/Predict"
-_OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
 _MAX_IN_FLIGHT = 10_000  # of one process; requests beyond it wait, and their time runs
 _SPIN_SECONDS = 0.0005  # a sleep ends later than asked: the last bit is not slept
 
@@ -41,7 +42,7 @@ class _Recorder:
 
 def run_stage(stage: Stage, payloads: Sequence[Payload], ready: Callable[[], object] = lambda: None) -> Outcome:
     """Send the stage's requests and return what became of them; `ready` is called when the first may go."""
-    with grpc.insecure_channel(stage.target, options=_OPTIONS) as channel:
+    with open_channel(stage.target, ClientOptions(tls=stage.tls)) as channel:
         call = channel.unary_unary(METHOD, request_serializer=None, response_deserializer=None)
         ready()
         if stage.rate is not None:

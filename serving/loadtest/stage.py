@@ -8,6 +8,8 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from serving.client.options import Tls
+
 Arrivals = Literal["poisson", "constant"]
 
 
@@ -35,10 +37,13 @@ class Stage:
     concurrency: int | None = None
     arrivals: Arrivals = "poisson"
     seed: int = 1
+    tls: Tls | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.rate:g}/s" if self.rate is not None else f"{self.concurrency} callers"
+        if self.rate is not None:
+            return f"{self.rate:g}/s"
+        return "1 caller" if self.concurrency == 1 else f"{self.concurrency} callers"
 
     def with_rate(self, rate: float) -> Stage:
         """The same in open loop."""
