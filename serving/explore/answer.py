@@ -10,10 +10,12 @@ from typing import TypeVar
 from serving.client import Client, Reason, ScoredItems
 from serving.explore.catalogue import Catalogue
 from serving.explore.question import Question
+from serving.explore.stages import Staged, StagedItem, ask_stages, is_cascade
 
 CANDIDATES = 100  # of the first stage, where there is a second
 SHOWN_REASONS = 3
 _EXPLAIN = "explain"
+_BEFORE = "before"  # the ranking: the first model's list
 
 T = TypeVar("T")
 
@@ -36,7 +38,8 @@ class ShownItem:
     title: str
     score: float
     reasons: tuple[ShownReason, ...] = ()
-    place_before: int | None = None  # among the candidates
+    stage_places: tuple[int | None, ...] = ()  # in each of the side's stages; None: it was not found there
+    is_explored: bool = False
     place_beside: int | None = None  # in the other list
 
 
@@ -47,7 +50,8 @@ class Side:
     model: str
     version: int
     items: tuple[ShownItem, ...]
-    candidates: tuple[ShownItem, ...]  # of the first stage; none where there is one stage
+    stages: tuple[str, ...]  # before the list; none where there is one stage
+    candidates: tuple[ShownItem, ...]  # as they stood before the ranking; likewise
     milliseconds: tuple[tuple[str, float], ...]  # of each call
 
 
@@ -86,8 +90,11 @@ def titles_of(client: Client, catalogue: Catalogue, model: str, ids: Sequence[st
 
 
 def _side(client: Client, catalogue: Catalogue, question: Question, model: str) -> Side:
+    if question.ranker is None and is_cascade(client.metadata(model)):
+        return _side_of_cascade(client, catalogue, question, model)
     watch = _Stopwatch()
     ranker = question.ranker
+    # Two models are two requests; asked one by one, so that each one's time is seen.
     first = watch.time(
         "retrieval" if ranker else "recommend",
         lambda: client.recommend(
@@ -103,36 +110,82 @@ def _side(client: Client, catalogue: Catalogue, question: Question, model: str) 
     why: list[tuple[Reason, ...]] = [()] * len(best)
     if _EXPLAIN in client.metadata(model).signatures and best.ids:
         why = watch.time("reasons", lambda: client.explain(model, question.user, best.ids))
-    of_reasons = [reason.item_id for reasons in why for reason in reasons if reason.item_id is not None]
-    titles = watch.time("titles", lambda: titles_of(client, catalogue, model, [*first.ids, *of_reasons]))
+    asked = [*first.ids, *_items_of(why)]
+    titles = watch.time("titles", lambda: titles_of(client, catalogue, model, asked))
+    before = {item: place for place, item in enumerate(first.ids, start=1)}
     return Side(
         model=model,
         version=first.version,
-        items=_shown(best, titles, why, first if ranker else None),
-        candidates=_shown(first, titles) if ranker else (),
+        items=tuple(
+            ShownItem(
+                place=place,
+                item_id=item,
+                title=titles.get(item, ""),
+                score=score,
+                reasons=_shown_reasons(reasons, titles),
+                stage_places=(before.get(item),) if ranker else (),
+            )
+            for place, ((item, score), reasons) in enumerate(zip(best, why, strict=True), start=1)
+        ),
+        stages=(_BEFORE,) if ranker else (),
+        candidates=_candidates(first, titles) if ranker else (),
         milliseconds=tuple(watch.milliseconds),
     )
 
 
-def _shown(
-    items: ScoredItems,
-    titles: dict[str, str],
-    why: Sequence[tuple[Reason, ...]] = (),
-    before: ScoredItems | None = None,
-) -> tuple[ShownItem, ...]:
-    places = {item: place for place, item in enumerate(before.ids, start=1)} if before is not None else {}
-    reasons = why or [()] * len(items)
-    return tuple(
-        ShownItem(
-            place=place,
-            item_id=item,
-            title=titles.get(item, ""),
-            score=score,
-            reasons=tuple(_shown_reason(reason, titles) for reason in of_item[:SHOWN_REASONS]),
-            place_before=places.get(item),
-        )
-        for place, ((item, score), of_item) in enumerate(zip(items, reasons, strict=True), start=1)
+def _side_of_cascade(client: Client, catalogue: Catalogue, question: Question, model: str) -> Side:
+    """One request has the list, the candidates, what each stage said of them, and the reasons."""
+    watch = _Stopwatch()
+    found = watch.time(
+        "all stages",
+        lambda: ask_stages(
+            client, model, question.user, k=max(question.k, CANDIDATES), exclude_seen=not question.includes_seen
+        ),
     )
+    asked = [*(one.item_id for one in found.items), *_items_of([one.reasons for one in found.items])]
+    titles = watch.time("titles", lambda: titles_of(client, catalogue, model, asked))
+    return Side(
+        model=model,
+        version=found.version,
+        items=tuple(_staged(place, one, titles) for place, one in enumerate(found.items[: question.k], start=1)),
+        stages=found.stages,
+        candidates=_before_ranking(found, titles),
+        milliseconds=tuple(watch.milliseconds),
+    )
+
+
+def _staged(place: int, item: StagedItem, titles: dict[str, str]) -> ShownItem:
+    return ShownItem(
+        place=place,
+        item_id=item.item_id,
+        title=titles.get(item.item_id, ""),
+        score=item.score,
+        reasons=_shown_reasons(item.reasons, titles),
+        stage_places=item.places,
+        is_explored=item.is_explored,
+    )
+
+
+def _before_ranking(found: Staged, titles: dict[str, str]) -> tuple[ShownItem, ...]:
+    in_order = sorted(found.items, key=lambda item: -item.fused_score)
+    return tuple(
+        dataclasses.replace(_staged(place, item, titles), score=item.fused_score)
+        for place, item in enumerate(in_order, start=1)
+    )
+
+
+def _candidates(items: ScoredItems, titles: dict[str, str]) -> tuple[ShownItem, ...]:
+    return tuple(
+        ShownItem(place, item, titles.get(item, ""), score) for place, (item, score) in enumerate(items, start=1)
+    )
+
+
+def _items_of(why: Sequence[Sequence[Reason]]) -> list[str]:
+    return [reason.item_id for reasons in why for reason in reasons if reason.item_id is not None]
+
+
+def _shown_reasons(reasons: Sequence[Reason], titles: dict[str, str]) -> tuple[ShownReason, ...]:
+    return tuple(_shown_reason(reason, titles) for reason in reasons[:SHOWN_REASONS])
 
 
 def _shown_reason(reason: Reason, titles: dict[str, str]) -> ShownReason:

@@ -22,7 +22,8 @@ def running_server(*flags):
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         with grpc.insecure_channel(target, options=[("grpc.max_reconnect_backoff_ms", 500)]) as channel:
-            grpc.channel_ready_future(channel).result(timeout=180)
+            # Where many share the cores, importing TensorFlow takes minutes.
+            grpc.channel_ready_future(channel).result(timeout=600)
         yield target
     finally:
         process.kill()

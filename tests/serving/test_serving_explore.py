@@ -24,21 +24,23 @@ from serving.explore.app import make_app
 from serving.explore.catalogue import Catalogue, read_catalogue
 from tests.serving.running_server import running_server
 from tests.serving.small_dataset import EVENTS, ITEMS, TITLES, write_small_dataset
-from tests.serving.vector_recommender import VECTORS, VectorRecommender, scores_of
+from tests.serving.vector_recommender import VECTORS, StagedRecommender, VectorRecommender, scores_of
 
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory):
-    """A server with `vectors` in versions 1 and 2 and the ranking `upside_down`."""
+    """A server with `vectors` in versions 1 and 2, the ranking `upside_down`, and a `cascade` of both."""
     root = tmp_path_factory.mktemp("served")
     for version in VECTORS:
         VectorRecommender(version).save(root / "vectors" / str(version))
     VectorRecommender(1).save(root / "upside_down" / "1")
+    StagedRecommender(1).save(root / "cascade" / "1")
     config = root / "models.config"
     config.write_text(f"""
         model_config_list {{
           config {{ name: "vectors" base_path: "{root}/vectors" model_version_policy {{ all {{}} }} }}
           config {{ name: "upside_down" base_path: "{root}/upside_down" }}
+          config {{ name: "cascade" base_path: "{root}/cascade" }}
         }}""")
     with running_server(f"--model_config_file={config}") as address:
         yield address
@@ -159,6 +161,35 @@ def test_the_candidates_stand_behind_their_ranking(app):
     upside_down = list(reversed(candidates))[:3]
     assert [line[1] for line in rows(ranked)] == [TITLES[item] for item in upside_down]
     assert [line[-1] for line in rows(ranked)] == [str(candidates.index(item) + 1) for item in upside_down]
+
+
+def test_a_cascade_says_in_one_request_what_each_stage_did(client, dataset):
+    app = make_app(client, read_catalogue(dataset), ["cascade", "vectors"], ["upside_down"])
+    near = [item for item, _ in best(1, 8)]
+    listed = near[::-1]
+    even = [item for item in ITEMS if int(item[1:]) % 2 == 0]
+
+    def places(item):
+        return [str(found.index(item) + 1) if item in found else "–" for found in (near, even, listed)]
+
+    status, page = get(app, "/", user="u1", k=3)
+    assert status == 200
+    ranked, before = page.tables
+    assert ranked[0] == ["", "item", "score", "because of", "near", "even", "ranking"]
+    assert [(line[1], line[3], line[4:]) for line in rows(ranked)] == [
+        (TITLES[item] + (" explored" if place == 2 else ""), f"{TITLES['i0']} 0.75", places(item))
+        for place, item in enumerate(listed[:3], start=1)
+    ]
+    assert [(line[1], line[2], line[3:]) for line in rows(before)] == [
+        (TITLES[item], f"{1 / (60 + place):.4f}", places(item)) for place, item in enumerate(near, start=1)
+    ]
+    text = app.test_client().get("/?user=u1", base_url="http://127.0.0.1").get_data(as_text=True)
+    times = re.search(r'class="times">(.*?)</p>', text)[1]
+    assert re.fullmatch(r"all stages \d+\.\d ms · titles \d+\.\d ms", times)
+    _, page = get(app, "/", user="u1", k=8, seen="1")
+    assert len(rows(page.tables[0])) == 8
+    _, page = get(app, "/", user="u1", k=2, right="vectors", ranker="upside_down")
+    assert [table[0][-2:] for table in page.tables[::2]] == [["before", "beside"]] * 2
 
 
 def test_seen_items_come_when_they_are_asked_for(app):

@@ -104,3 +104,44 @@ class VectorRecommender(tf.Module):
         names = ("recommend", "rank", "explain", "items", "item_embedding")
         signatures = {"serving_default": self.recommend, **{name: getattr(self, name) for name in names}}
         tf.saved_model.save(self, str(path), signatures=signatures)
+
+
+class StagedRecommender(VectorRecommender):
+    """Its list upside down, as a cascade says it: `near` found all items, `even` those with an even number.
+
+    The second place of the list explores.
+    """
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, name="user_id"),
+            tf.TensorSpec([None], tf.int32, name="k"),
+            tf.TensorSpec([None], tf.bool, name="exclude_seen"),
+        ]
+    )
+    def stages(self, user_id, k=tf.constant([10]), exclude_seen=tf.constant([True])):  # noqa: B008
+        scores = tf.linalg.matvec(self.vectors, DEFAULT_USER) + zero(user_id)
+        is_left = ~(exclude_seen & (self.ids == "i7"))
+        near = tf.argsort(tf.argsort(tf.where(is_left, -scores, float("inf")))) + 1
+        even = tf.where(tf.range(len(ITEMS)) % 2 == 0, tf.range(len(ITEMS)) // 2 + 1, 0)
+        order = tf.argsort(tf.where(is_left, scores, float("inf")))[: tf.minimum(k[0], len(ITEMS))]
+        is_result = tf.gather(is_left, order)
+        places = tf.range(tf.size(order)) + 1
+        found = {
+            "ids": tf.where(is_result, tf.gather(self.ids, order), ""),
+            "scores": tf.where(is_result, -tf.gather(scores, order), -float("inf")),
+            "sources": tf.constant(["near", "even"]),
+            "source_ranks": tf.gather(tf.stack([near, even], axis=1), order),
+            "source_scores": tf.gather(tf.stack([scores, scores], axis=1), order),
+            "fused_scores": 1 / (60 + tf.gather(tf.cast(near, tf.float32), order)),
+            "ranking_places": places,
+            "is_explored": places == 2,
+            "reasons": tf.tile([["item:i0", ""]], [tf.size(order), 1]),
+            "weights": tf.tile([[0.75, 0.0]], [tf.size(order), 1]),
+        }
+        return {name: value[tf.newaxis] for name, value in found.items()}
+
+    def save(self, path):
+        names = ("recommend", "stages", "items")
+        signatures = {"serving_default": self.recommend, **{name: getattr(self, name) for name in names}}
+        tf.saved_model.save(self, str(path), signatures=signatures)
