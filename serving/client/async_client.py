@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from serving.client.addresses import is_rest, parse_addresses
-from serving.client.async_sender import AsyncSender, AsyncServer
+from serving.client.async_sender import AsyncSender
 from serving.client.calls import ITEM_EMBEDDING, USER_EMBEDDING, Calls, Wish
 from serving.client.deadline import Deadline
 from serving.client.errors import ServingError
@@ -19,6 +19,7 @@ from serving.client.ids import Id
 from serving.client.options import ClientOptions
 from serving.client.questions import AskUsers, Models, Question, Steps
 from serving.client.results import ModelMetadata, Prediction, Reason, ScoredBatch, ScoredItems, VersionState
+from serving.client.servers import asyncio_server
 from serving.client.signature import Array
 from serving.client.tables import chunks_of
 from serving.client.user_features import UserFeatures
@@ -55,7 +56,7 @@ class AsyncClient:
         self.target = ",".join(addresses)
         self._timeout_seconds = timeout_seconds
         self._users = users
-        self._sender = AsyncSender([_server(one, options) for one in addresses], options)
+        self._sender = AsyncSender([asyncio_server(one, options) for one in addresses], options)
         models = Models(self.target, options.metadata_seconds if is_rest(addresses[0]) else None)
         self._calls = Calls(models, has_users=users is not None)
 
@@ -168,7 +169,25 @@ class AsyncClient:
         **features: Any,
     ) -> ScoredItems:
         """Return `candidates` in the order in which the model expects `user` to like them, best first."""
-        return await self._run(self._calls.rank(model, user, candidates, {**(context or {}), **features}))
+        given = {**(context or {}), **features}
+        batch = await self._run(self._calls.rank(model, [user], [candidates], given, is_single=True))
+        return batch[0]
+
+    async def rank_batch(
+        self,
+        model: str,
+        users: Sequence[Id] | Array,
+        candidates: Sequence[Sequence[Id] | Array],
+        *,
+        context: Mapping[str, Any] | None = None,
+        **features: Any,
+    ) -> ScoredBatch:
+        """Return what `rank` would for each of `users` and their list of `candidates`, in one request.
+
+        A feature is one value for all users, or one each.
+        """
+        given = {**(context or {}), **features}
+        return await self._run(self._calls.rank(model, list(users), candidates, given, is_single=False))
 
     async def explain(
         self,
@@ -234,14 +253,3 @@ class AsyncClient:
             return await self._sender.send(question, deadline)
         assert self._users is not None
         return await self._users.of_async(question.users, question.replaced, deadline.remaining_seconds())
-
-
-def _server(address: str, options: ClientOptions) -> AsyncServer:
-    """The server at an address; what speaks its protocol is loaded here: for gRPC, TensorFlow's protos."""
-    if is_rest(address):
-        from serving.client.rest_async_server import RestAsyncServer
-
-        return RestAsyncServer(address, options)
-    from serving.client.grpc_async_server import GrpcAsyncServer
-
-    return GrpcAsyncServer(address, options)

@@ -89,15 +89,26 @@ class Calls:
         pairs = zip(ranked, found, strict=True)
         return ScoredBatch(tuple(dataclasses.replace(r.first(wish.k), candidates=c) for r, c in pairs))
 
-    def rank(self, model: str, user: Any, candidates: Ids, features: Mapping[str, Any]) -> Steps[ScoredItems]:
-        """The candidates in the order in which the model expects the user to like them."""
-        if not len(candidates):
+    def rank(
+        self,
+        model: str,
+        users: Sequence[Any],
+        candidates: Sequence[Ids],
+        features: Mapping[str, Any],
+        *,
+        is_single: bool,
+    ) -> Steps[ScoredBatch]:
+        """Each user's candidates in the order in which the model expects the user to like them."""
+        names = [id_text(user) for user in users]
+        if not names:
+            return ScoredBatch(())
+        if len(candidates) != len(names):
+            raise ConfigError(f"candidates: got {len(candidates)} lists for {len(names)} users; pass one each")
+        if not all(len(of_user) for of_user in candidates):
             raise ConfigError("rank: got no candidates; pass at least one item id")
-        names = [id_text(user)]
         stored = yield from self._stored(names, features)
-        lists = {"candidate_ids": padded_rows([candidates])}
-        found = yield from self._score(model, RANK, names, lists, features, stored, is_single=True)
-        return found[0]
+        lists = {"candidate_ids": padded_rows(candidates)}
+        return (yield from self._score(model, RANK, names, lists, features, stored, is_single=is_single))
 
     def explain(self, model: str, user: Any, ids: Ids, features: Mapping[str, Any]) -> Steps[list[tuple[Reason, ...]]]:
         """Why each of the items is recommended, the weightiest reason first."""

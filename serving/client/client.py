@@ -19,7 +19,8 @@ from serving.client.ids import Id
 from serving.client.options import ClientOptions
 from serving.client.questions import AskUsers, Models, Question, Steps
 from serving.client.results import ModelMetadata, Prediction, Reason, ScoredBatch, ScoredItems, VersionState
-from serving.client.sender import Sender, Server
+from serving.client.sender import Sender
+from serving.client.servers import blocking_server
 from serving.client.signature import Array
 from serving.client.tables import chunks_of
 from serving.client.user_features import UserFeatures
@@ -56,7 +57,7 @@ class Client:
         self.target = ",".join(addresses)
         self._timeout_seconds = timeout_seconds
         self._users = users
-        self._sender = Sender([_server(one, options) for one in addresses], options)
+        self._sender = Sender([blocking_server(one, options) for one in addresses], options)
         models = Models(self.target, options.metadata_seconds if is_rest(addresses[0]) else None)
         self._calls = Calls(models, has_users=users is not None)
 
@@ -169,7 +170,25 @@ class Client:
         **features: Any,
     ) -> ScoredItems:
         """Return `candidates` in the order in which the model expects `user` to like them, best first."""
-        return self._run(self._calls.rank(model, user, candidates, {**(context or {}), **features}))
+        given = {**(context or {}), **features}
+        batch = self._run(self._calls.rank(model, [user], [candidates], given, is_single=True))
+        return batch[0]
+
+    def rank_batch(
+        self,
+        model: str,
+        users: Sequence[Id] | Array,
+        candidates: Sequence[Sequence[Id] | Array],
+        *,
+        context: Mapping[str, Any] | None = None,
+        **features: Any,
+    ) -> ScoredBatch:
+        """Return what `rank` would for each of `users` and their list of `candidates`, in one request.
+
+        A feature is one value for all users, or one each.
+        """
+        given = {**(context or {}), **features}
+        return self._run(self._calls.rank(model, list(users), candidates, given, is_single=False))
 
     def explain(
         self,
@@ -235,14 +254,3 @@ class Client:
             return self._sender.send(question, deadline)
         assert self._users is not None
         return self._users.of(question.users, question.replaced, deadline.remaining_seconds())
-
-
-def _server(address: str, options: ClientOptions) -> Server:
-    """The server at an address; what speaks its protocol is loaded here: for gRPC, TensorFlow's protos."""
-    if is_rest(address):
-        from serving.client.rest_server import RestServer
-
-        return RestServer(address, options)
-    from serving.client.grpc_server import GrpcServer
-
-    return GrpcServer(address, options)

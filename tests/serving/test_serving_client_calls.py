@@ -1,8 +1,6 @@
 """Two models behind one client, embeddings, tables, versions, encryption: against real servers."""
 
 import asyncio
-import datetime
-import ipaddress
 import ssl
 
 import grpc
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 
 from serving.client import AsyncClient, Client, ClientOptions, ServingError, Tls
+from tests.serving.certificates import write_certificates
 from tests.serving.client_models import Ranker, Towers
 from tests.serving.tcp_proxy import TcpProxy
 from tfrec.errors import ConfigError
@@ -58,6 +57,21 @@ def test_a_batch_is_ranked_row_by_row(client):
     assert [row.ids for row in batch] == [("i5", "i2", "i1"), ("i4",), ("i2", "i1", "i0")]
     none = client.recommend("recommender", "a", allow=["?"], ranker="ranker")
     assert (none.ids, none.model) == ((), "recommender")
+
+
+def test_lists_of_candidates_are_ranked_as_one_by_one(client):
+    users, lists = np.array(["u1", "u2"]), [["i1", "i3", "i2"], np.array(["i4"])]
+    found = client.rank_batch("ranker", users, lists, device=["tv", ""], boost=0.5)
+    assert list(found) == [
+        client.rank("ranker", "u1", lists[0], device="tv", boost=0.5),
+        client.rank("ranker", "u2", lists[1], boost=0.5),
+    ]
+    assert found.ids.tolist() == [["i1", "i2", "i3"], ["i4", "", ""]]
+    assert len(client.rank_batch("ranker", [], [])) == 0
+    with pytest.raises(ConfigError, match="candidates: got 1 lists for 2 users; pass one each"):
+        client.rank_batch("ranker", users, lists[:1])
+    with pytest.raises(ConfigError, match="got no candidates"):
+        client.rank_batch("ranker", users, [["i1"], []])
 
 
 def test_a_batch_is_arrays_and_a_table_too(client):
@@ -123,6 +137,7 @@ def test_asyncio_calls_give_what_blocking_ones_do(client, more_models):
                 other.recommend_batch("recommender", ["a", "b"], k=2),
                 other.recommend_table("recommender", {"u": ["a", "b"]}, user="u", k=2),
                 other.rank("ranker", "u1", ["i1", "i2"], device="tv"),
+                other.rank_batch("ranker", ["u1"], [["i1", "i2"]], device="tv"),
                 other.explain("recommender", "u1", ["i5"]),
                 other.embed("towers", ["a"]),
                 other.embed_items("towers", ["a"]),
@@ -136,7 +151,7 @@ def test_asyncio_calls_give_what_blocking_ones_do(client, more_models):
     found = asyncio.run(run())
     assert found[0] == client.recommend("recommender", "u1", k=2, ranker="ranker", boost=1)
     assert found[1] == found[2] == client.recommend_batch("recommender", ["a", "b"], k=2)
-    assert found[3] == client.rank("ranker", "u1", ["i1", "i2"], device="tv")
+    assert found[3] == found.pop(4)[0] == client.rank("ranker", "u1", ["i1", "i2"], device="tv")
     assert found[4] == client.explain("recommender", "u1", ["i5"])
     assert found[5].tolist() == client.embed("towers", ["a"]).tolist()
     assert found[6].tolist() == client.embed_items("towers", ["a"]).tolist()
@@ -149,26 +164,7 @@ def test_asyncio_calls_give_what_blocking_ones_do(client, more_models):
 def certificates(tmp_path_factory):
     """PEM files of an authority and of what it signed, for the server and for a client."""
     pytest.importorskip("cryptography", reason="cryptography is not installed: no certificates can be made")
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    root = tmp_path_factory.mktemp("pem")
-    now = datetime.datetime.now(datetime.UTC)
-    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("authority", "server", "client")}
-    names = {n: x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, n)]) for n in keys}
-    for name, key in keys.items():
-        builder = x509.CertificateBuilder().subject_name(names[name]).issuer_name(names["authority"])
-        builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
-        builder = builder.add_extension(x509.BasicConstraints(ca=name == "authority", path_length=None), critical=True)
-        hosts = [x509.DNSName("models.test"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
-        signed = builder.sign(keys["authority"], hashes.SHA256())
-        (root / f"{name}.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-        form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        (root / f"{name}.key").write_bytes(key.private_bytes(*form))
-    return root
+    return write_certificates(tmp_path_factory.mktemp("pem"))
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
