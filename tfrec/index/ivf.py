@@ -15,29 +15,12 @@ from tfrec.index.partition import Partition
 from tfrec.index.top_k import NEVER, top_places
 
 
-class Candidates(NamedTuple):
-    """What stands in the lists that a query looks into.
-
-    Attributes:
-        scores: float32 [n].
-        items: int32 [n].
-        lists: int32 [probes].
-        begins: of the lists among the candidates. int32 [probes]
-
-    """
-
-    scores: tf.Tensor
-    items: tf.Tensor
-    lists: tf.Tensor
-    begins: tf.Tensor
-
-
 class Tables(NamedTuple):
     """The variables that all rows of a batch read.
 
     Attributes:
         vectors: list by list. float32 [num_items and padding, dim and padding]
-        items: of the vectors. int32 [num_items]
+        items: of the vectors. int32 [num_items, 1]
         starts: of the lists among the vectors. int32 [lists + 1]
 
     """
@@ -45,6 +28,38 @@ class Tables(NamedTuple):
     vectors: tf.Tensor
     items: tf.Tensor
     starts: tf.Tensor
+
+
+class Looked(NamedTuple):
+    """The lists that each row of a batch looks into.
+
+    Attributes:
+        lists: int32 [batch, probes].
+        begins: where the slice of each list begins in a table. int32 [batch, probes, 2]
+        sizes: of these slices, all columns of them. int32 [batch, probes, 2]
+        offsets: where each list begins among the candidates of its row. int32 [batch, probes]
+        totals: candidates of each row. int32 [batch]
+
+    """
+
+    lists: tf.Tensor
+    begins: tf.Tensor
+    sizes: tf.Tensor
+    offsets: tf.Tensor
+    totals: tf.Tensor
+
+
+class Hits(NamedTuple):
+    """Excluded items that stand in a list which their row looks into.
+
+    Attributes:
+        rows: int32 [hits].
+        places: among the candidates of the row. int32 [hits]
+
+    """
+
+    rows: tf.Tensor
+    places: tf.Tensor
 
 
 class IvfIndex(ItemIndex):
@@ -79,10 +94,12 @@ class IvfIndex(ItemIndex):
         place_of_item = np.empty(self.num_items, np.int32)
         place_of_item[parts.order] = np.arange(self.num_items, dtype=np.int32)
         list_of_place = np.repeat(np.arange(lists, dtype=np.int32), np.diff(parts.starts))
-        # Both side by side: an excluded item costs one wait for memory.
-        where = np.stack([list_of_place[place_of_item], place_of_item - parts.starts[list_of_place[place_of_item]]], 1)
-        self._where = tf.Variable(where, trainable=False, name="list_and_place_of_item")
-        self._items = tf.Variable(parts.order, trainable=False, name="item_of_place")
+        # A border of items outside of the catalogue, which stand in a list that nobody looks into.
+        self._list_of_item = tf.Variable(
+            np.pad(list_of_place[place_of_item], 1, constant_values=lists), trainable=False, name="list_of_item"
+        )
+        self._place_of_item = tf.Variable(place_of_item, trainable=False, name="place_of_item")
+        self._items = tf.Variable(parts.order[:, None], trainable=False, name="item_of_place")
         self._starts = tf.Variable(parts.starts, trainable=False, name="list_starts")
         self._centres = tf.Variable(padded(parts.centres, 1, LANES), trainable=False, name="list_centres")
 
@@ -96,66 +113,84 @@ class IvfIndex(ItemIndex):
         batch, k = tf.shape(queries)[0], tf.minimum(tf.convert_to_tensor(k, tf.int32), self.num_items)
         queries = self._all.widened(queries)
         tables = Tables(*map(tf.convert_to_tensor, (self._all.vectors, self._items, self._starts)))
-        scores = tf.TensorArray(tf.float32, batch, element_shape=[None])
+        looked = self._look(tables, queries)
+        hits = None if excluded is None else self._hits(looked, excluded)
+        left = looked.totals if hits is None else looked.totals - _count(hits.rows, batch)
+        is_enough = self._is_enough(k, left, looked.totals)
+        best = tf.TensorArray(tf.float32, batch, element_shape=[None])
         items = tf.TensorArray(tf.int32, batch, element_shape=[None])
 
-        def row(at: tf.Tensor, scores: tf.TensorArray, items: tf.TensorArray) -> tuple[tf.Tensor, ...]:
-            limits = None if allowed is None else allowed[tf.where(tf.shape(allowed)[0] == 1, 0, at)]
-            best, nearest = self._search_row(tables, queries[at], k, _of_row(excluded, at, self.num_items), limits)
-            return at + 1, scores.write(at, best), items.write(at, nearest)
+        def row(at: tf.Tensor, best: tf.TensorArray, items: tf.TensorArray) -> tuple[tf.Tensor, ...]:
+            query = tf.gather(queries, at)[None]
+            limits = None if allowed is None else tf.gather(allowed, tf.minimum(at, tf.shape(allowed)[0] - 1))
+            scores, candidates = self._score(tables, looked, query, at)
+            is_found = tf.gather(is_enough, at)
+            if hits is not None:
+                scores = _without(scores, hits, at, tf.size(candidates))
+            if limits is not None:
+                scores = tf.where(tf.concat([tf.gather(limits, candidates), [False]], axis=0), scores, NEVER)
+                some = tf.math.count_nonzero(scores > NEVER, dtype=tf.int32)
+                is_found = self._is_enough(k, some, tf.size(candidates))
 
-        _, scores, items = tf.while_loop(lambda at, *_: at < batch, row, (0, scores, items))
+            def of_lists() -> tuple[tf.Tensor, tf.Tensor]:
+                top, places = tf.math.top_k(scores, k)
+                return top, tf.gather(candidates, places)
+
+            def of_all() -> tuple[tf.Tensor, tf.Tensor]:
+                return self._of_all(tables, query, k, _of_row(excluded, at, self.num_items), limits)
+
+            top, nearest = tf.cond(is_found, of_lists, of_all)
+            return at + 1, best.write(at, top), items.write(at, nearest)
+
+        _, best, items = tf.while_loop(lambda at, *_: at < batch, row, (0, best, items))
         shape = tf.stack([batch, k])
-        return found(tf.reshape(scores.stack(), shape), tf.reshape(items.stack(), shape))
+        return found(tf.reshape(best.stack(), shape), tf.reshape(items.stack(), shape))
 
-    def _search_row(
-        self,
-        tables: Tables,
-        query: tf.Tensor,
-        k: tf.Tensor,
-        excluded: tf.Tensor | None,
-        allowed: tf.Tensor | None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores and items [k] of a query [dim as wide as the table]."""
-        near = self._look_up(tables, query)
-        scores = near.scores
-        if allowed is not None:
-            scores = tf.where(tf.gather(allowed, near.items), scores, NEVER)
-        if excluded is not None:
-            scores = self._without(scores, near, excluded)
-        left, of = tf.math.count_nonzero(scores > NEVER, dtype=tf.int32), tf.size(scores)
-        # Of a share of the items, the k best lie as deep as the k / share best of all.
-        is_enough = (left >= k) & (
-            tf.cast(k, tf.float32) * tf.cast(of, tf.float32) <= self.depth * tf.cast(left, tf.float32)
-        )
-
-        def of_lists() -> tuple[tf.Tensor, tf.Tensor]:
-            best, places = top_places(scores[None], k)
-            return best[0], tf.gather(near.items, places[0])
-
-        return tf.cond(is_enough, of_lists, lambda: self._of_all(tables, query, k, excluded, allowed))
-
-    def _look_up(self, tables: Tables, query: tf.Tensor) -> Candidates:
-        _, lists = tf.math.top_k(tf.linalg.matvec(self._centres, query), self.probes)
+    def _look(self, tables: Tables, queries: tf.Tensor) -> Looked:
+        _, lists = tf.math.top_k(tf.matmul(queries, self._centres, transpose_b=True), self.probes)
         first = tf.gather(tables.starts, lists)
         sizes = tf.gather(tables.starts, lists + 1) - first
-        scores, found_items = [], []
-        for begin, size in zip(tf.unstack(first), tf.unstack(sizes), strict=True):
-            part = tf.slice(tables.vectors, [begin, 0], [size, tables.vectors.shape[1]])
-            scores.append(tf.matmul(query[None], part, transpose_b=True))
-            found_items.append(tf.slice(tables.items, [begin], [size]))
-        begins = tf.cumsum(sizes, exclusive=True)
-        return Candidates(tf.concat(scores, axis=1)[0], tf.concat(found_items, axis=0), lists, begins)
-
-    def _without(self, scores: tf.Tensor, near: Candidates, excluded: tf.Tensor) -> tf.Tensor:
-        """Scores of the candidates, −inf where the item is one of `excluded` int64 [n]."""
-        places = tf.gather(self._where, excluded)
-        begin_of_list = tf.tensor_scatter_nd_update(
-            tf.fill([self._centres.shape[0]], -1), near.lists[:, None], near.begins
+        return Looked(
+            lists,
+            tf.stack([first, tf.zeros_like(first)], axis=2),
+            tf.stack([sizes, tf.fill(tf.shape(sizes), -1)], axis=2),
+            tf.cumsum(sizes, axis=1, exclusive=True),
+            tf.reduce_sum(sizes, axis=1),
         )
-        begins = tf.gather(begin_of_list, places[:, 0])
-        places = tf.boolean_mask(begins + places[:, 1], begins >= 0)[:, None]
-        return tf.tensor_scatter_nd_update(scores, places, tf.fill(tf.shape(places)[:1], NEVER))
+
+    def _hits(self, looked: Looked, excluded: Excluded) -> Hits:
+        width, batch = self._centres.shape[0] + 1, tf.shape(looked.lists)[0]
+        rows = tf.cast(excluded.rows, tf.int32)
+        lists = tf.gather(self._list_of_item, tf.clip_by_value(excluded.items, -1, self.num_items) + 1)
+        is_looked_into = tf.tensor_scatter_nd_update(
+            tf.fill([batch * width], False),
+            (tf.range(batch)[:, None] * width + looked.lists)[:, :, None],
+            tf.fill(tf.shape(looked.lists), True),
+        )
+        # Most excluded items stand elsewhere; what follows is about few.
+        near = tf.where(tf.gather(is_looked_into, rows * width + lists))[:, 0]
+        rows, places = tf.gather(rows, near), tf.gather(self._place_of_item, tf.gather(excluded.items, near))
+        at = tf.equal(tf.gather(looked.lists, rows), tf.gather(lists, near)[:, None])
+        of_list = tf.gather(looked.offsets - looked.begins[:, :, 0], rows)
+        return Hits(rows, places + tf.reduce_sum(tf.where(at, of_list, 0), axis=1))
+
+    def _score(self, tables: Tables, looked: Looked, query: tf.Tensor, at: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores float32 [total + 1] and items int32 [total] of what row `at` looks at; the last score is −inf."""
+        scores, items = [], []
+        begins, sizes = tf.unstack(tf.gather(looked.begins, at)), tf.unstack(tf.gather(looked.sizes, at))
+        for begin, size in zip(begins, sizes, strict=True):
+            scores.append(tf.matmul(query, tf.slice(tables.vectors, begin, size), transpose_b=True))
+            items.append(tf.slice(tables.items, begin, size))
+        return (
+            tf.reshape(tf.concat([*scores, [[NEVER]]], axis=1), [-1]),
+            tf.reshape(tf.concat(items, axis=0), [-1]),
+        )
+
+    def _is_enough(self, k: tf.Tensor, left: tf.Tensor, of: tf.Tensor) -> tf.Tensor:
+        """Whether lists are enough for k of the candidates that are left; counts and result [batch], or scalars."""
+        # Of a share of the items, the k best lie as deep as the k / share best of all.
+        deepest = tf.cast(k, tf.float32) * tf.cast(of, tf.float32)
+        return (left >= k) & (deepest <= self.depth * tf.cast(left, tf.float32))
 
     def _of_all(
         self,
@@ -165,15 +200,26 @@ class IvfIndex(ItemIndex):
         excluded: tf.Tensor | None,
         allowed: tf.Tensor | None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        scores = tf.matmul(query[None], tables.vectors, transpose_b=True)
+        scores = tf.matmul(query, tables.vectors, transpose_b=True)
         pairs = None
         if excluded is not None:
-            where = tf.gather(self._where, excluded)
-            places = tf.cast(tf.gather(tables.starts, where[:, 0]) + where[:, 1], tf.int64)
+            places = tf.cast(tf.gather(self._place_of_item, excluded), tf.int64)
             pairs = Excluded(tf.zeros_like(places), places)
-        limits = None if allowed is None else tf.gather(allowed, tables.items)[None]
+        items = tables.items[:, 0]
+        limits = None if allowed is None else tf.gather(allowed, items)[None]
         best, places = top_places(self._all.limited(scores, pairs, limits), k)
-        return best[0], tf.gather(tables.items, tf.minimum(places[0], self.num_items - 1))
+        return best[0], tf.gather(items, tf.minimum(places[0], self.num_items - 1))
+
+
+def _without(scores: tf.Tensor, hits: Hits, row: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
+    """Scores [total + 1] of a row, −inf where its hits are; those of other rows are written behind the candidates."""
+    places = tf.where(tf.equal(hits.rows, row), hits.places, total)
+    return tf.tensor_scatter_nd_update(scores, places[:, None], tf.fill(tf.shape(places), NEVER))
+
+
+def _count(rows: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+    """How often each row is named; int32 [batch]."""
+    return tf.math.unsorted_segment_sum(tf.ones_like(rows), rows, batch)
 
 
 def _of_row(excluded: Excluded | None, row: tf.Tensor, num_items: int) -> tf.Tensor | None:

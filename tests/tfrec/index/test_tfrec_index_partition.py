@@ -46,11 +46,11 @@ def test_the_same_seed_gives_the_same_lists_and_another_one_others(clustered):
     assert one.order.tobytes() != other.order.tobytes()
 
 
-def test_items_without_a_direction_and_copies_of_one_item_fill_the_lists_evenly():
+def test_items_without_a_direction_and_copies_of_one_item_overfill_no_list():
     for vectors in (np.zeros((90, 3), np.float32), np.ones((90, 3), np.float32)):
         parts = partition(vectors, 9)
         assert sorted(parts.order) == list(range(90))
-        assert np.diff(parts.starts).max() <= 15
+        assert np.diff(parts.starts).max() <= CAPACITY * 10
 
 
 @pytest.mark.parametrize("lists", [0, 11])
