@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,10 +24,13 @@ _EXAMPLE = """\
 example: python -m serving.recommend --server localhost:8500 --model two_tower --user 42 --k 10
          python -m serving.recommend --server localhost:8500 --model two_tower --ranker deepfm --user 42
          python -m serving.recommend --server localhost:8500 --model two_tower --user 42 --why
+         python -m serving.recommend --server localhost:8500 --model two_tower --user 42 --filter genres=Comedy
          python -m serving.recommend --server http://localhost:8501 --model two_tower --user 42 --store sqlite:users.db
 
 Prints the items that the model recommends to the user, best first.
 """
+_FILTER = re.compile(r"(?P<feature>\w+)(?P<sign><=|>=|=)(?P<value>.+)")
+_SUFFIXES = {"=": "", "<=": "_at_most", ">=": "_at_least"}
 SHOWN_REASONS = 3  # of each item in the table; JSON has all
 
 Why = list[tuple[Reason, ...]]
@@ -46,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _recommend(flags: argparse.Namespace) -> None:
-    features = _features(flags.feature)
+    features, filters = _features(flags.feature), _filters(flags.filter)
     with contextlib.ExitStack() as open_things:
         lookup = None
         if flags.store is not None:
@@ -63,7 +67,7 @@ def _recommend(flags: argparse.Namespace) -> None:
             exclude_seen=not flags.include_seen,
             ranker=flags.ranker,
             candidates=flags.candidates,
-            context=features,
+            context={**features, **filters},
         )
         why = client.explain(flags.model, flags.user, items.ids, context=features) if flags.why else None
         of_reasons = [reason.item_id for reasons in why or [] for reason in reasons if reason.item_id is not None]
@@ -93,6 +97,23 @@ def _features(assignments: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"--feature: got {assignment!r}; expected name=value")
         values.setdefault(name, []).append(value)
     return {name: given[0] if len(given) == 1 else given for name, given in values.items()}
+
+
+def _filters(conditions: Sequence[str]) -> dict[str, Any]:
+    """Return the model's inputs for `genres=Comedy` (again: or that one), `min_age<=12` and `year>=1990`."""
+    values: dict[str, Any] = {}
+    for condition in conditions:
+        match = _FILTER.fullmatch(condition)
+        if match is None:
+            raise ConfigError(f"--filter: got {condition!r}; expected NAME=VALUE, NAME<=NUMBER or NAME>=NUMBER")
+        name = f"filter_{match['feature']}{_SUFFIXES[match['sign']]}"
+        if match["sign"] == "=":
+            values.setdefault(name, []).append(match["value"])
+        elif name in values:
+            raise ConfigError(f"--filter: {condition!r} is a second bound; keep one")
+        else:
+            values[name] = match["value"]
+    return values
 
 
 def _as_json(items: ScoredItems, titles: Mapping[str, str], why: Why | None) -> dict[str, Any]:
@@ -154,6 +175,13 @@ def _parser() -> ArgumentParser:
     add("--candidates", type=at_least(1), default=100, help="candidates for the ranker (%(default)s)")
     add("--exclude", nargs="+", action="extend", default=[], metavar="ID", help="items to leave out")
     add("--allow", nargs="+", action="extend", default=[], metavar="ID", help="recommend only these items")
+    add(
+        "--filter",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="only items with NAME=VALUE (again: or that value), NAME<=NUMBER, NAME>=NUMBER, as the export declares",
+    )
     add("--include-seen", action="store_true", help="keep items of the user's known history")
     add(
         "--feature",
