@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contracts", "tests.tfrec.models.field_contract")
+pytest.register_assert_rewrite("tests.contracts", "tests.model_contract", "tests.tfrec.models.field_contract")
 
 from tests.evaluating_process import EvaluatingProcess  # noqa: E402
 from tests.trainer.planted_world import World, shared_root  # noqa: E402

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contracts")
+pytest.register_assert_rewrite("tests.contracts", "tests.model_contract")
 
 from tests.trainer.planted_world import World, shared_root  # noqa: E402
 
