@@ -1,5 +1,6 @@
 """Loaded first, so that `tfrec` chooses the Keras generation before any test imports TensorFlow."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -13,6 +14,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import tfrec  # noqa: E402, F401
 from tests.loaded_python import LoadedPython, popen_of  # noqa: E402
+
+
+def pytest_collection_finish():
+    """What is loaded by now stays: the collector need not walk through it again with every graph that is built."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="session")
