@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.transforms.shop_log import SHOP_YAML, write_shop
+from tests.transforms.two_days import rows_of, write
 from tfrec.config_file import parse_config
 from tfrec.dataset.directory import DatasetDirectory
 from transforms.dataset import write_dataset
@@ -82,6 +83,13 @@ def shops(tmp_path_factory):
         return done[strategy]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def days(tmp_path_factory):
+    """The datasets of two days that are compared."""
+    root = tmp_path_factory.mktemp("days")
+    return [write(root / f"day{day}", rows_of(day, 1500 - 300 * day)) for day in (0, 1)]
 
 
 @pytest.fixture(scope="module", autouse=True)
