@@ -46,13 +46,21 @@ def interleave(sides: Sequence[Side], repeat: int, say: Callable[[str], None]) -
 
 
 def ours(
-    name: str, dataset: Path, model: str, work: Path, settings: Sequence[str], *, epochs: int | None = None
+    name: str,
+    dataset: Path,
+    model: str,
+    work: Path,
+    settings: Sequence[str],
+    *,
+    epochs: int | None = None,
+    examples: int | None = None,
 ) -> Side:
     """`trainer.task` on a dataset, every time in a fresh job directory.
 
     With `epochs` the job runs that many, and one of a single epoch comes before it. `examples_per_second` is what the
     trainer says of its steps, without those that trace. What lies between the two jobs is all that an epoch costs a
-    user, validation and checkpoints too: `whole_per_second`, and by CPU time `examples_per_cpu_second`.
+    user, validation and checkpoints too: `whole_per_second`, and by CPU time `examples_per_cpu_second`. An epoch has as
+    many examples as the split has rows, unless `examples` says otherwise.
     """
 
     def job(number: int) -> Run:
@@ -63,8 +71,10 @@ def ours(
         if epochs is None:
             return job(0)
         short, long = job(1), job(epochs)
-        rows = (epochs - 1) * DatasetDirectory(dataset).rows("train")
+        in_epoch = DatasetDirectory(dataset).rows("train") if examples is None else examples
+        rows = (epochs - 1) * in_epoch
         said = long.said | {
+            "examples_per_epoch": in_epoch,
             "examples_per_second": long.said["train/examples_per_second"],
             "whole_per_second": rows / max(long.wall_seconds - short.wall_seconds, 1e-9),
             "examples_per_cpu_second": rows / max(long.cpu_seconds - short.cpu_seconds, 1e-9),

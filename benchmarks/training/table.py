@@ -50,6 +50,25 @@ def speed_table(title: str, sides: Sequence[Side], quality: dict[str, str], qual
     return "\n".join(lines) + "\n"
 
 
+def epoch_table(title: str, sides: Sequence[Side]) -> str:
+    """What an epoch costs each side, of `examples_per_epoch` examples; the first side is ours.
+
+    CPU seconds are those of `speed_table`: with validation and checkpoints for ours, of `fit` alone for the others.
+    """
+    ours = statistics.median(_epoch_seconds(sides[0]))
+    rows = []
+    for side in sides:
+        seconds = _epoch_seconds(side)
+        times = "" if side is sides[0] else f"{statistics.median(seconds) / ours:.2f}"
+        rows.append((side.name, spread(side.values("examples_per_epoch")[:1]), spread(seconds, 2), times))
+    return plain_table(title, ("side", "examples", "CPU s an epoch", "ours is ×"), rows)
+
+
+def _epoch_seconds(side: Side) -> list[float]:
+    pairs = zip(side.values("examples_per_epoch"), side.values("examples_per_cpu_second"), strict=True)
+    return [examples / rate for examples, rate in pairs]
+
+
 def plain_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [f"**{title}**", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows]) + "\n"

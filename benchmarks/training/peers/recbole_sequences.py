@@ -1,6 +1,7 @@
 """RecBole's SASRec through its own Config, dataset, data loader and `Trainer.fit`, with the softmax over all items.
 
-Its data set makes a training row of every event: the events before it, and the event itself as what is to be predicted.
+Its data set makes a training row of every event but a user's first: the latest events before it, padded to the full
+length, and the event itself as what is to be predicted. That row is an example.
 """
 
 from __future__ import annotations
@@ -74,8 +75,9 @@ def main() -> None:
         timed = TimedTrainer(config, model)
         timed.clock = EpochClock()
         timed.fit(train, saved=False, verbose=False)
-        examples = (chosen.epochs - 1) * len(train.dataset.inter_feat)
-        print_result(version=torch.__version__, **timed.clock.result(examples))
+        in_epoch = len(train.dataset.inter_feat)
+        found = timed.clock.result((chosen.epochs - 1) * in_epoch)
+        print_result(version=torch.__version__, examples_per_epoch=in_epoch, **found)
 
 
 if __name__ == "__main__":
