@@ -4,6 +4,7 @@ import io
 import json
 import math
 
+import grpc
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -180,6 +181,23 @@ def test_a_run_that_takes_too_long_is_a_gateway_timeout(shared_server, app):
     body = b'{"signature_name": "slow", "instances": [2147483647]}'
     status, _, content = answer(hurried, "POST", "/v1/models/adder:predict", body)
     assert (status, json.loads(content)) == (504, {"error": "Timed out waiting for notification"})
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("INVALID_ARGUMENT", 400), ("FAILED_PRECONDITION", 400), ("OUT_OF_RANGE", 400), ("NOT_FOUND", 404),
+        ("ABORTED", 409), ("RESOURCE_EXHAUSTED", 429), ("CANCELLED", 499), ("INTERNAL", 500), ("UNKNOWN", 500),
+        ("UNIMPLEMENTED", 501), ("UNAVAILABLE", 503), ("DEADLINE_EXCEEDED", 504),
+    ],
+)  # fmt: skip
+def test_a_call_that_ends_with_a_code_has_its_http_status(app, monkeypatch, code, status):
+    def end(*_):
+        raise StatusError(grpc.StatusCode[code], "why")
+
+    monkeypatch.setattr(app._manager, "lease", end)
+    found, _, content = answer(app, "POST", "/v1/models/adder:predict", b'{"instances": [1]}')
+    assert (found, json.loads(content)) == (status, {"error": "why"})
 
 
 def test_cors_headers_are_sent_where_they_are_wanted(shared_server, app):
