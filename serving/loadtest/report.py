@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
+from rich import box
 from rich.table import Table
 
 from serving.loadtest import plots
@@ -16,6 +17,7 @@ from tfrec.errors import ConfigError
 
 Run = tuple[Stage, Outcome]
 SHOWN = ((50.0, "p50"), (90.0, "p90"), (99.0, "p99"), (99.9, "p99.9"), (100.0, "max"))
+_FAILED = "failed"
 _LATE_MS = 5.0  # of the generator's own: above it, it measures itself
 
 
@@ -36,10 +38,12 @@ def warnings_of(runs: Sequence[Run]) -> list[str]:
 
 def table_of(runs: Sequence[Run]) -> Table:
     """The stages as a table for the terminal."""
-    table = Table()
-    table.add_column("stage")
-    for name in ("answers/s", "requests", "failed", *(name for _, name in SHOWN), "late p99"):
-        table.add_column(name, justify="right")
+    # Narrow: where a log is written the console has 80 columns, and what does not fit is cut.
+    table = Table(box=box.SIMPLE_HEAD, padding=0)
+    table.add_column("stage", min_width=7)
+    for name in ("answers/s", "requests", _FAILED, *(name for _, name in SHOWN), "late p99"):
+        # Of numbers two words alone may stand below each other: 12 (0.02%).
+        table.add_column(name, justify="right", no_wrap=name != _FAILED, min_width=8 if name == _FAILED else None)
     for run in runs:
         table.add_row(*_row(run))
     return table
@@ -81,4 +85,8 @@ def _row(run: Run) -> list[str]:
 
 
 def _milliseconds(microseconds: float) -> str:
-    return "–" if math.isnan(microseconds) else f"{microseconds / 1e3:.2f}"
+    """Three digits, or all before the point."""
+    if math.isnan(microseconds):
+        return "–"
+    found = microseconds / 1e3
+    return f"{found:.{2 if found < 9.995 else 1 if found < 99.95 else 0}f}"
