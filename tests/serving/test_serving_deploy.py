@@ -233,6 +233,7 @@ def test_an_image_that_was_not_looked_up_is_said_to_be_so_until_it_is_named(depl
     job, names = make_job(), ("Dockerfile", "compose.yaml", "README.md")
     out = deploy(job=job)
     assert all("not looked up" in (out / name).read_text() for name in names)
+    assert "\n\n\n" not in (out / "README.md").read_text()
     assert f"tensorflow/serving:{tf.__version__} is the image of their TensorFlow" in capsys.readouterr().err
     deploy("--set", "image=tensorflow/serving:9.0.0", "--image", "tensorflow/serving:9.9.9", job=job)
     assert not any("not looked up" in (out / name).read_text() for name in names)
