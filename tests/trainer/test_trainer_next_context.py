@@ -1,11 +1,13 @@
 """The type of the next event from the log to the served answer, in a world whose best log loss is known."""
 
 import csv
+import io
 import math
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from rich.console import Console
 from sklearn.metrics import accuracy_score, log_loss
 
 from tests.trainer.planted_world import quiet_console
@@ -13,10 +15,12 @@ from tfrec.config_file import parse_config
 from tfrec.dataset.directory import RAW_PREFIX, DatasetDirectory
 from tfrec.dataset.records import read_part
 from trainer.config import resolve_config
+from trainer.evaluation.table import print_metrics
 from trainer.export import export_job
 from trainer.job import JobDirectory
 from trainer.model import load_model
 from trainer.report.results import JobResults
+from trainer.report.write import write_report
 from trainer.run import run_job
 
 DATASET_YAML = """
@@ -104,6 +108,19 @@ def test_the_metrics_are_those_of_another_library(job, trained):
     expected = log_loss(truth, usual, labels=[0, 1, 2])
     assert metrics["test/training_shares/event_type_log_loss"] == pytest.approx(expected, rel=1e-5)
     assert "training_shares" not in JobResults(job).baselines  # it makes no lists
+
+
+def test_people_see_it_beside_the_shares_of_the_training(job, trained):
+    model, data, _ = trained
+    metrics, text = job.read_metrics(), io.StringIO()
+    print_metrics(Console(file=text, width=200), "transformer", metrics)
+    (row,) = [line for line in text.getvalue().splitlines() if " test " in line and "event_type_log_loss" in line]
+    for prefix in ("", "training_shares/"):
+        assert f"{metrics[f'test/{prefix}event_type_log_loss']:.4f}" in row
+    page = write_report(job, model=model, data=data).read_text()
+    table = page[page.index("What the next event is besides its item") :].partition("</table>")[0]
+    assert f"{metrics['test/event_type_accuracy']:.4f}" in table
+    assert f"{metrics['test/training_shares/event_type_log_loss']:.4f}" in table
 
 
 def test_the_items_of_a_request_are_those_of_the_type_that_it_names(trained):

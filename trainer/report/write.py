@@ -26,6 +26,7 @@ from trainer.report.examples import event_examples, user_examples
 from trainer.report.facts import beyond_accuracy, beyond_rows, cost_facts, dataset_facts, feature_rows, split_rows
 from trainer.report.item_map import ItemMap, item_map
 from trainer.report.learnt.summary import Learnt, what_was_learnt, write_learnt
+from trainer.report.next_context import next_context_rows
 from trainer.report.plots import SERIES
 from trainer.report.ranks import cut_curves, exposure_plots, shown_models
 from trainer.report.ratings import rating_rows
@@ -83,6 +84,7 @@ def write_report(
         biases=bias_tables(results),
         learnt=learnt,
         ratings=rating_rows(results),
+        next_context=next_context_rows(results),
         exposures=exposure_plots(results, models),
         beyond=beyond_accuracy(results),
         item_map=_item_map(results, model),
