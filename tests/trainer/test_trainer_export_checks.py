@@ -11,6 +11,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from tests.trainer.planted_world import DEEPFM, TWO_TOWER_WITH_FEATURES
 from tfrec.errors import ArtifactError
+from tfrec.export.meanings import of_inputs
 from trainer.export import export_job, main
 from trainer.model import load_model
 from trainer.release.cascade import export_cascade
@@ -93,6 +94,18 @@ def test_the_card_says_of_each_signature_what_may_be_left_out(card):
     assert set(recommend["inputs"]) - set(recommend["optional"]) == {"user_id"}
     assert recommend["outputs"] == {"ids": "string [None, None]", "scores": "float32 [None, None]"}
     assert card["filters"] == [{"feature": "genres", "kind": "any_of"}]
+
+
+def test_the_card_says_of_every_input_and_output_what_it_means(card):
+    for name, signature in card["signatures"].items():
+        meaning = signature["meaning"]
+        assert set(meaning["inputs"]) == set(signature["inputs"]), name
+        assert set(meaning["outputs"]) == set(signature["outputs"]), name
+    recommend = card["signatures"]["recommend"]["meaning"]
+    assert recommend["inputs"]["filter_genres"] == "only items with one of these values of genres"
+    assert recommend["inputs"]["user_id"] == "raw feature, as the log has it"
+    assert recommend["inputs"]["k"] == "items wanted for each row"
+    assert of_inputs(["filter_min_age_at_most"]) == {"filter_min_age_at_most": "only items whose min_age is not above"}
 
 
 def test_a_model_that_has_other_weights_than_its_export_is_not_the_same(job, version):

@@ -15,6 +15,7 @@ import tfrec
 from tfrec.config_file import Config
 from tfrec.export.attribute_filters import AttributeFilter
 from tfrec.export.canonical import make_canonical
+from tfrec.export.meanings import of_inputs, of_outputs
 from tfrec.export.signature import input_defaults
 from tfrec.export.sizes import size_report
 from tfrec.index import IndexReport
@@ -84,13 +85,15 @@ def save_version(
 
 
 def describe(function: Any) -> dict[str, Any]:
-    """Inputs and outputs of a signature, for the model card: type and shape, and what may be left out."""
+    """Inputs and outputs of a signature, for the model card: type, shape and meaning, and what may be left out."""
     concrete = function.get_concrete_function()
     defaults = input_defaults(function)
+    inputs, outputs = [spec.name for spec in function.input_signature], list(concrete.structured_outputs)
     return {
         "inputs": {spec.name: f"{spec.dtype.name} {list(spec.shape)}" for spec in function.input_signature},
         "optional": sorted(defaults),
         "outputs": {
             name: f"{spec.dtype.name} {list(spec.shape)}" for name, spec in concrete.structured_outputs.items()
         },
+        "meaning": {"inputs": of_inputs(inputs), "outputs": of_outputs(outputs)},
     }

@@ -183,7 +183,12 @@ def test_the_card_describes_inputs_and_outputs(tmp_path):
     path = save_version(module, {"serving_default": module.double}, tmp_path, card())
     content = json.loads((path / "model_card.json").read_text())
     assert content["signatures"] == {
-        "serving_default": {"inputs": {"x": "float32 [None]"}, "optional": [], "outputs": {"y": "float32 [None]"}}
+        "serving_default": {
+            "inputs": {"x": "float32 [None]"},
+            "optional": [],
+            "outputs": {"y": "float32 [None]"},
+            "meaning": {"inputs": {"x": "raw feature, as the log has it"}, "outputs": {"y": "y of the item or row"}},
+        }
     }
     assert content["metrics"] == {"test/x": 0.5}
 
