@@ -29,9 +29,9 @@ def main(arguments: list[str]) -> None:
     from serving.impressions.join import ImpressionJoin, write_parquet
 
     until_ms = time.time_ns() // 1_000_000 if flags.until_ms is None else flags.until_ms
-    join = ImpressionJoin(flags.log, round(flags.window_minutes * 60_000), until_ms)
+    join = ImpressionJoin(flags.log, round(flags.window_minutes * 60_000), until_ms, context=flags.context)
     feedback = Feedback()
-    write_parquet(flags.output, feedback.watch(join.tables()))
+    write_parquet(flags.output, feedback.watch(join.tables()), join.schema)
     if flags.json:
         shown = [
             {
@@ -66,6 +66,13 @@ def _parser() -> ArgumentParser:
     add("--log", required=True, help="the directory of an ImpressionLog")
     add("--output", required=True, help="a .parquet file, one row per shown item")
     add("--window-minutes", type=_minutes, default=30.0, help="how long after it was shown an item may be taken (30)")
+    add(
+        "--context",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a column of the requests' context; again for more",
+    )
     add("--until-ms", type=int, help="Unix time in ms up to which outcomes are known (now)")
     add("--json", action="store_true", help="print the counts as JSON")
     return parser

@@ -24,7 +24,8 @@ class GrowingFile:
     """One file that lines are added to; `finish` gives it its final name."""
 
     def __init__(self, directory: Path, kind: str) -> None:
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        seconds, nanoseconds = divmod(time.time_ns(), 10**9)  # names are in the order of time
+        stamp = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}.{nanoseconds:09d}"
         self._final = directory / f"{kind}-{stamp}-{uuid.uuid4().hex[:12]}.jsonl"
         self._path = self._final.with_name(self._final.name + _UNFINISHED)
         self.begun_at = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from serving.impressions.files import IMPRESSIONS, OUTCOMES, finished_files
-from tfrec.errors import DataError
+from tfrec.errors import ConfigError, DataError
 
 ROWS_AT_ONCE = 50_000
 TAKEN, IGNORED = "taken", "ignored"
@@ -56,10 +56,17 @@ class ImpressionJoin:
 
     An item's reward is the largest value among its outcomes within `window_ms` after it was shown, 0 without one. An
     impression whose window was not over at `until_ms` is left out: that nothing came of it yet says nothing.
+    `context` names what of the requests becomes a column of text, as a CSV would have it.
     """
 
-    def __init__(self, directory: str | Path, window_ms: int, until_ms: int) -> None:
+    def __init__(self, directory: str | Path, window_ms: int, until_ms: int, *, context: Sequence[str] = ()) -> None:
+        """Raises DataError where the directory has no log, ConfigError for a `context` named as another column."""
+        for name in context:
+            if name in _TYPES:
+                raise ConfigError(f"--context: {name!r} is a column of every row; log it under another name")
         self.counts = JoinCounts()
+        self.schema = pa.schema([*SCHEMA, *(pa.field(name, pa.string()) for name in dict.fromkeys(context))])
+        self._context = tuple(dict.fromkeys(context))
         self._directory = Path(directory)
         self._window_ms = window_ms
         self._until_ms = until_ms
@@ -81,11 +88,11 @@ class ImpressionJoin:
                 continue
             rows.append(self._with_reward(row, outcomes))
             if len(rows) >= ROWS_AT_ONCE:
-                yield pa.Table.from_pylist(rows, SCHEMA)
+                yield pa.Table.from_pylist(rows, self.schema)
                 rows = []
         self.counts.outcomes_without_impression = len(outcomes)
         if rows:
-            yield pa.Table.from_pylist(rows, SCHEMA)
+            yield pa.Table.from_pylist(rows, self.schema)
 
     def _with_reward(self, row: dict[str, Any], outcomes: dict[Any, list[tuple[int, float]]]) -> dict[str, Any]:
         found = outcomes.pop((row["request_id"], row["item_id"]), [])
@@ -93,7 +100,9 @@ class ImpressionJoin:
         self.counts.late_outcomes += len(found) - len(values)
         self.counts.joined += 1
         self.counts.taken += bool(values)
-        return {**row, "reward": max(values, default=0.0), "outcome": TAKEN if values else IGNORED}
+        of_request = row.get("context") or {}
+        context = {name: _text(of_request.get(name)) for name in self._context}
+        return {**row, **context, "reward": max(values, default=0.0), "outcome": TAKEN if values else IGNORED}
 
     def _outcomes(self) -> dict[Any, list[tuple[int, float]]]:
         """All outcomes by request and item; they are few beside the impressions."""
@@ -113,12 +122,23 @@ class ImpressionJoin:
                         self.counts.broken_lines += 1
 
 
-def write_parquet(path: str | Path, tables: Iterable[pa.Table]) -> None:
+def _text(value: Any) -> str | None:
+    """A value of the context as logs spell it; lists as `a|b`, which is `separator: "|"` in dataset.yaml."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "|".join(_text(one) or "" for one in value)
+    return str(value)
+
+
+def write_parquet(path: str | Path, tables: Iterable[pa.Table], schema: pa.Schema = SCHEMA) -> None:
     """Write joined rows to a file; it gets its name when it is whole."""
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.tmp")
     try:
-        with pq.ParquetWriter(unfinished, SCHEMA) as writer:
+        with pq.ParquetWriter(unfinished, schema) as writer:
             for table in tables:
                 writer.write_table(table)
         unfinished.rename(path)

@@ -11,8 +11,11 @@ import queue
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from serving.client.ids import Id, id_text
 from serving.impressions.exploration import Shown
@@ -66,8 +69,17 @@ class ImpressionLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def shown(self, shown: Shown, request_id: str | None = None, time_ms: int | None = None) -> str:
-        """Log what a user was shown; return the request's id, by which `outcome` knows it."""
+    def shown(
+        self,
+        shown: Shown,
+        request_id: str | None = None,
+        time_ms: int | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Log what a user was shown; return the request's id, by which `outcome` knows it.
+
+        `context` is what was so in the request, as it was given to the client: numbers, text, or lists of text.
+        """
         request_id = request_id or uuid.uuid4().hex
         if not self._is_sampled(request_id):
             with self._lock:
@@ -91,6 +103,7 @@ class ImpressionLog:
             **origin,
             "num_candidates": shown.num_candidates,
             "sampling_share": self._share,
+            **({"context": {name: _plain(value) for name, value in context.items()}} if context else {}),
         }
         places = zip(items.ids, items.scores, shown.propensities, strict=True)
         self._put(
@@ -182,6 +195,10 @@ class ImpressionLog:
                     file.finish()
                 except OSError as error:
                     _log.error("a file of impressions could not be finished: %s", error)
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def _now_ms() -> int:

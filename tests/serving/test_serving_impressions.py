@@ -19,6 +19,7 @@ from serving.client import ScoredItems
 from serving.impressions import Exploration, ImpressionLog, Shown
 from serving.impressions import __main__ as command
 from serving.impressions.files import finished_files
+from serving.impressions.join import SCHEMA
 from tfrec.errors import ConfigError, DataError
 
 ITEMS = ScoredItems("u", ("a", "b", "c", "d"), (1.0, 0.5, 0.2, -1.0), "m", 3)
@@ -211,6 +212,24 @@ def test_the_join_gives_each_shown_item_what_came_of_it_in_time(log_of_an_hour, 
         {"model": "m", "version": 3, "impressions": 6, "items": 2, "top_share": 0.5, "certain_share": 0.0}
         | {"reward_rate": pytest.approx(4 / 6)}
     ]
+
+
+def test_the_context_of_a_request_is_in_its_rows(tmp_path, capsys):
+    with ImpressionLog(tmp_path / "log") as log:
+        context = {"device": "tv", "hour": np.int64(7), "is_home": True, "tags": ["x", "y"], "n": 1.5}
+        log.shown(shown_of("a", "b"), "r1", 0, context)
+        log.shown(shown_of("c"), "r2", 0)
+    flags = ["--log", str(tmp_path / "log"), "--output", str(tmp_path / "joined.parquet")]
+    names = ("device", "hour", "is_home", "tags", "n")
+    command.main([*flags, *(flag for name in names for flag in ("--context", name))])
+    table = pq.read_table(tmp_path / "joined.parquet")
+    assert table.schema.names == [*SCHEMA.names, *names]
+    of_r1 = ("tv", "7", "true", "x|y", "1.5")
+    assert list(zip(*(table.column(name).to_pylist() for name in names), strict=True)) == [of_r1, of_r1, (None,) * 5]
+    command.main(flags)
+    assert pq.read_table(tmp_path / "joined.parquet").schema.names == SCHEMA.names
+    with pytest.raises(ConfigError, match="--context: 'score' is a column of every row"):
+        command.main([*flags, "--context", "score"])
 
 
 def test_the_command_prints_what_each_version_showed(log_of_an_hour, tmp_path, capsys, monkeypatch):
