@@ -93,6 +93,10 @@ def export_job(
     if index is not None and (chosen := find_index(config.model_name, model, data, index)) is not None:
         assert isinstance(model, RetrievalModel)
         search, card = IndexSearch(model, chosen.index), card.model_copy(update={"index": chosen.report})
+        if chosen.report.needs is not None:
+            print(f"--index {chosen.report.kind} needs {chosen.report.needs}", file=sys.stderr)
+            if checks == "all":  # a process with TensorFlow alone has not what the index needs
+                checks = "quick"
     base = Path(output) if output else job.export(config.model_name)
     return export_model(model, data, base, card, declared, checks, search)
 

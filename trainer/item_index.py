@@ -13,7 +13,7 @@ from tfrec.config_file import parse_config
 from tfrec.dataset.records import Arrays
 from tfrec.errors import ConfigError
 from tfrec.index import Chosen, IndexConfig, choose_index
-from tfrec.index.choice import IndexKind
+from tfrec.index.report import IndexKind
 from tfrec.models.base import Recommender, RetrievalModel, TwoTowerEmbeddings
 from trainer.data import JobData
 
@@ -24,7 +24,11 @@ APART = 1e-3  # of the largest score
 
 
 def add_index_flags(flags: ArgumentParser) -> None:
-    flags.add_argument("--index", choices=get_args(IndexKind), help="how the best items are found; exact by default")
+    flags.add_argument(
+        "--index",
+        choices=get_args(IndexKind),
+        help="how items are found; exact by default; scann needs a server that has it",
+    )
     flags.add_argument("--recall-at-least", type=float, metavar="SHARE", help="that the index must reach; 0.95")
     flags.add_argument("--recall-k", type=int, metavar="K", help="places that the recall is of; 100")
     flags.add_argument(

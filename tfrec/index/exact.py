@@ -12,7 +12,7 @@ from tfrec.index.item_index import LANES, Excluded, ItemIndex, Neighbours, check
 from tfrec.index.narrow import NarrowScores
 from tfrec.index.top_k import CHUNK, NEVER, top_places
 
-SCORES_AT_ONCE = 1 << 23  # 32 MB of float32, the most that the allocator gives again without new pages; rows take turns
+SCORES_AT_ONCE = 1 << 25  # 128 MB of float32: rows of larger batches take turns
 
 Scoring = Literal["float32", "bfloat16"]
 Block = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]

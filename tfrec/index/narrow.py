@@ -63,7 +63,8 @@ class NarrowScores(tf.Module):
         rough, places = top_places(scores, tf.maximum(k * CANDIDATES, FEWEST))
         order = tf.argsort(places, axis=1)  # equal scores by their place again
         rough, places = tf.gather(rough, order, batch_dims=1), tf.gather(places, order, batch_dims=1)
-        fine = tf.linalg.matvec(tf.gather(self._vectors, places), queries)
+        # Of a tensor: once rows of a variable itself were gathered, every later read of it all makes a copy.
+        fine = tf.linalg.matvec(tf.gather(tf.convert_to_tensor(self._vectors), places), queries)
         best, chosen = tf.math.top_k(tf.where(rough > NEVER, fine, NEVER), k)
         others = tf.reduce_min(rough, axis=1) + self._bound(queries, narrow)
         has_all = tf.shape(places)[1] == tf.shape(scores)[1]

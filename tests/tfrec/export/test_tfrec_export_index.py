@@ -1,6 +1,7 @@
 """An index in the served model: the same lists as without, a card that says how good it is, nothing below the bound."""
 
 import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -86,3 +87,23 @@ def test_a_model_without_vectors_has_no_index_and_auto_goes_without(world, tmp_p
         export_job(job, str(tmp_path / "none"), index=IndexConfig(kind="ivf"))
     version = export_job(job, str(tmp_path / "auto"), index=IndexConfig(kind="auto"))
     assert json.loads((version / CARD).read_text(encoding="utf-8"))["index"] is None
+
+
+def test_a_scann_index_says_to_the_caller_and_on_the_card_which_server_it_needs(retrieval, tmp_path, capsys):
+    pytest.importorskip("scann", reason="the extra [scann] is not installed")
+    flags = ["--index", "scann", "--recall-k", "20", "--recall-at-least", "0.5", "--index-set", "lists=8"]
+    main(["--job-dir", str(retrieval.job.path), "--output", str(tmp_path), *flags])
+    assert "--index scann needs a TensorFlow Serving with ScaNN's operations" in capsys.readouterr().err
+    served = Served(SimpleNamespace(export=lambda model: tmp_path), "two_tower")
+    card = json.loads((served.path / CARD).read_text(encoding="utf-8"))
+    assert "the stock server cannot load this model" in card["index"]["needs"]
+    assert (card["index"]["kind"], card["checks"]["fresh_process"]) == ("scann", False)
+    answer, expected = (one.ask("recommend", user_id=USERS, k=[5]) for one in (served, retrieval))
+    assert np.mean(answer["ids"] == expected["ids"]) > 0.5
+
+
+def test_without_scann_nothing_is_exported_and_one_line_says_why(retrieval, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scann.scann_ops.py", None)
+    with pytest.raises(ConfigError, match="ScaNN is not installed; pip install"):
+        main(["--job-dir", str(retrieval.job.path), "--output", str(tmp_path / "none"), "--index", "scann"])
+    assert not (tmp_path / "none").exists()

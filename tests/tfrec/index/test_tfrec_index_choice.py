@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from tfrec.errors import ConfigError
 from tfrec.index import ExactIndex, IndexConfig, IvfIndex, choose_index, partition
 from tfrec.index import choice as choice_module
-from tfrec.index.choice import search_all
 from tfrec.index.recall import recall_by_probes, recall_of_rows
+from tfrec.index.tuning import search_all
 
 K = 10
 
