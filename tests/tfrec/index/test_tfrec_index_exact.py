@@ -87,3 +87,12 @@ def test_a_vector_that_is_no_number_is_an_error_that_names_the_item():
     vectors[2, 1] = np.nan
     with pytest.raises(DataError, match="first item 2"):
         ExactIndex(vectors)
+
+
+def test_no_rows_of_the_table_are_gathered_from_the_variable_itself(served):
+    """After the first such gathering TensorFlow copies the whole table at every read."""
+    index = served(ExactIndex(np.ones((5000, 2), np.float32), "bfloat16"))
+    graph = index.within.get_concrete_function().graph.as_graph_def()
+    used = {node.op for node in graph.node} | {node.op for one in graph.library.function for node in one.node_def}
+    assert "MatMul" in used
+    assert "ResourceGather" not in used
