@@ -61,7 +61,9 @@ def _load(flags: argparse.Namespace) -> LoadOptions:
         max_num_load_retries=flags.max_num_load_retries,
         load_retry_interval_seconds=flags.load_retry_interval_micros / 1e6,
         warms_up=flags.enable_model_warmup,
+        num_warm_up_iterations=max(1, flags.num_request_iterations_for_warmup),
         allows_early_labels=flags.allow_version_labels_for_unavailable_models,
+        allows_any_labels=flags.force_allow_any_version_labels_for_unavailable_models,
         runtime=RuntimeOptions(
             tags=tuple(tag for tag in flags.saved_model_tags.split(",") if tag),
             inter_op_parallelism_threads=both or flags.tensorflow_inter_op_parallelism,

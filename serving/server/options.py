@@ -29,14 +29,16 @@ class LoadOptions:
 
     `poll_wait_seconds` is the time between two looks at the file system: 0 looks once, a negative value
     never. A label can be given to an available version only, or with `allows_early_labels` to any, as long as it
-    names no other.
+    names no other, or with `allows_any_labels` to any. Warm-up requests are replayed `num_warm_up_iterations` times.
     """
 
     poll_wait_seconds: float = 1.0
     max_num_load_retries: int = 5
     load_retry_interval_seconds: float = 60.0
     warms_up: bool = True
+    num_warm_up_iterations: int = 1
     allows_early_labels: bool = False
+    allows_any_labels: bool = False
     runtime: RuntimeOptions = RuntimeOptions()  # noqa: RUF009  # frozen
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.server.options import GrpcOptions, LoadOptions, RestOptions, ServerOptions
+from tfrec import __version__
 from tfrec.command_line import ArgumentParser, at_least
 
 _EXAMPLE = """\
@@ -20,11 +21,16 @@ request.
 BATCHED_THREADS = 32
 # tensorflow_model_server's flags that set nothing here: a command line that works there works here.
 _WITHOUT_EFFECT = (
+    "enable_profiler",
     "flush_filesystem_caches",
     "num_load_threads",
+    "num_tflite_interpreters_per_pool",
+    "num_tflite_pools",
     "num_unload_threads",
     "per_process_gpu_memory_fraction",
     "remove_unused_fields_from_bundle_metagraph",
+    "skip_initialize_tpu",
+    "xla_cpu_compilation_enabled",
 )
 
 
@@ -36,6 +42,7 @@ def make_parser() -> ArgumentParser:
     _add_grpc(parser)
     _add_rest(parser)
     _add_running(parser)
+    parser.add_argument("--version", action="version", version=f"tfrec {__version__}", help="print the version and end")
     for name in _WITHOUT_EFFECT:
         parser.add_argument(f"--{name}", nargs="?", help="taken for TF Serving's sake; changes nothing here")
     return parser
@@ -56,6 +63,11 @@ def _add_models(parser: ArgumentParser) -> None:
         parser,
         "allow_version_labels_for_unavailable_models",
         "labels may name versions that are not there yet; needed for labels at the start",
+    )
+    _add_switch(
+        parser,
+        "force_allow_any_version_labels_for_unavailable_models",
+        "the same, also for labels that name another version now; calls fail until the version is there",
     )
 
 
@@ -81,6 +93,12 @@ def _add_loading(parser: ArgumentParser) -> None:
     )
     add("--saved_model_tags", default="serve", help="tags of the graph to load, with commas between (%(default)s)")
     _add_switch(parser, "enable_model_warmup", "replay assets.extra/tf_serving_warmup_requests", default=True)
+    add(
+        "--num_request_iterations_for_warmup",
+        type=at_least(0),
+        default=load.num_warm_up_iterations,
+        help="how often each of these requests is replayed; 0 is once too (%(default)s)",
+    )
 
 
 def _add_grpc(parser: ArgumentParser) -> None:

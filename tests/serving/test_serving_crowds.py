@@ -103,7 +103,8 @@ def test_bodies_that_swell_are_read_one_at_a_time_while_others_are_answered(judg
     assert statuses == [400] * 6
     grown_bytes = server.most_memory_bytes() - before_bytes
     print(f"6 bodies of {BODY_BYTES / 1e6:.0f} MB: {grown_bytes / 1e6:.0f} MB more at the most")
-    assert grown_bytes < 3 * SWELLING * BODY_BYTES
+    # Two or three times one body's share was seen, as memory that was freed is not all used again; at once it is six.
+    assert grown_bytes < 4 * SWELLING * BODY_BYTES
     assert asked_by_rest(rest_port)[0] == 200
 
 

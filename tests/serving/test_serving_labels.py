@@ -1,5 +1,6 @@
 """Labels of versions, and a configuration file that changes while the server runs."""
 
+import dataclasses
 import time
 
 import grpc
@@ -83,6 +84,15 @@ def test_an_allowed_early_label_does_not_leave_a_version_that_it_names(serve, tw
         grpc.StatusCode.NOT_FOUND,
         "Servable not found for request: Specific(adder, 9)",
     )
+
+
+def test_any_label_may_be_forced_on_a_version_that_is_not_there(serve, two_versions, stubs_of):
+    load = dataclasses.replace(FAST, allows_any_labels=True)
+    stubs = stubs_of(serve(ModelOptions("adder", two_versions, AllVersions()), load=load))
+    reload_labels(stubs, two_versions, stable=1)
+    reload_labels(stubs, two_versions, stable=9)
+    expected = grpc.StatusCode.NOT_FOUND, "Servable not found for request: Specific(adder, 9)"
+    assert failure(sum_of, stubs, "stable") == expected
 
 
 def test_a_changed_file_changes_the_models_and_a_broken_one_nothing(serve, add_version, stubs_of, eventually, tmp_path):

@@ -23,6 +23,7 @@ from serving.server.model_server import ModelServer
 from serving.server.models.manager import UnavailableError
 from serving.server.models.policies import AllVersions, LatestVersions, SpecificVersions
 from serving.server.options import LoadOptions, RestOptions, ServerOptions
+from serving.server.runtime.servable import Servable
 from tests.serving.conftest import FAST
 from tests.serving.running_server import free_port
 from tfrec.errors import ArtifactError
@@ -272,6 +273,20 @@ def test_ports_open_once_the_models_have_loaded_and_not_before(add_version, stub
     assert stubs_of(server).sum(1.0) == (1.0, 1)
     socket.create_connection(("127.0.0.1", rest_port), timeout=5).close()
     server.stop(drain_timeout_seconds=0)
+
+
+def test_warmup_requests_are_replayed_as_often_as_told(serve, add_version, model, monkeypatch):
+    sizes = []
+    run = Servable.run_signature
+    monkeypatch.setattr(
+        Servable,
+        "run_signature",
+        lambda self, name, inputs, *more: sizes.append(len(inputs["a"])) or run(self, name, inputs, *more),
+    )
+    base_path = add_version("adder", 1, "adder")
+    write_warmup(base_path / "1", predict_log(a=np.float32([1])), predict_log(a=np.float32([1, 2])))
+    serve(model("adder", base_path), load=LoadOptions(num_warm_up_iterations=3))
+    assert sizes == [1, 1, 1, 2, 2, 2]
 
 
 def test_more_warmup_requests_than_allowed_fail_the_version(serve, add_version, model):

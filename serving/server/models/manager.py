@@ -120,7 +120,8 @@ class ModelManager:
         present = self._labels.get(options.name, {})
         for label, version in options.version_labels:
             is_new = present.get(label, version) == version
-            if states.get(version) is not State.AVAILABLE and not (self._load.allows_early_labels and is_new):
+            may_be_early = self._load.allows_any_labels or (self._load.allows_early_labels and is_new)
+            if states.get(version) is not State.AVAILABLE and not may_be_early:
                 raise failed_precondition(
                     f"Request to assign label to version {version} of model {options.name}, which is not currently "
                     "available for inference"

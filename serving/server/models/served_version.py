@@ -89,7 +89,7 @@ class ServedVersion:
             servable = Servable.load(self.path, self._options.runtime)
             try:
                 if self._options.warms_up:
-                    warm_up(servable, self.number, self.path)
+                    warm_up(servable, self.number, self.path, self._options.num_warm_up_iterations)
             except BaseException:
                 servable.close()
                 raise

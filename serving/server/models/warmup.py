@@ -30,8 +30,8 @@ MAX_RECORDS = 1000
 _log = logging.getLogger(__name__)
 
 
-def warm_up(servable: Servable, version: int, version_dir: Path) -> int:
-    """Replay the warm-up requests of `version_dir`, if there are any, and return how many there were.
+def warm_up(servable: Servable, version: int, version_dir: Path, num_iterations: int = 1) -> int:
+    """Replay each warm-up request of `version_dir` so many times, and return how many there were.
 
     Raises the first error that a request meets, and TensorFlow's DataLossError for a torn file.
     """
@@ -44,7 +44,8 @@ def warm_up(servable: Servable, version: int, version_dir: Path) -> int:
         num_records += 1
         if num_records > MAX_RECORDS:
             raise invalid_argument(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}")
-        _replay(servable, version, record, path)
+        for _ in range(num_iterations):
+            _replay(servable, version, record, path)
     _log.info("%s: %d warm-up requests in %.2f s", path, num_records, time.monotonic() - start_seconds)
     return num_records
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_log_pb2
 
+import tfrec
 from serving.server.__main__ import main as serve_main
 from serving.server.flags import parse_flags
 from serving.server.options import LoadOptions, ModelOptions, RestOptions
@@ -169,6 +170,13 @@ def test_metrics_without_a_port_to_serve_them_are_an_error(capsys, tmp_path):
     assert "needs --rest_api_port" in capsys.readouterr().err
 
 
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as caught:
+        serve_main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"tfrec {tfrec.__version__}\n"
+
+
 def test_a_command_line_of_tensorflow_model_server_is_understood(tmp_path):
     options = parse_flags(
         [
@@ -177,6 +185,8 @@ def test_a_command_line_of_tensorflow_model_server_is_understood(tmp_path):
             *("--rest_api_num_threads=5", "--rest_api_timeout_in_ms=1500", "--rest_api_enable_cors_support"),
             *("--grpc_channel_arguments=grpc.max_connection_age_ms=2000,grpc.x=y", "--num_load_threads=2"),
             *("--saved_model_tags=serve,gpu", "--enable_model_warmup=false", "--flush_filesystem_caches=true"),
+            *("--num_request_iterations_for_warmup=2", "--enable_profiler=false", "--xla_cpu_compilation_enabled=true"),
+            *("--force_allow_any_version_labels_for_unavailable_models", "--num_tflite_pools=1"),
             *("--allow_version_labels_for_unavailable_models=true", "--enable_grpc_healthcheck_service=true"),
         ]
     )
@@ -184,7 +194,8 @@ def test_a_command_line_of_tensorflow_model_server_is_understood(tmp_path):
     assert runtime.tags == ("serve", "gpu")
     assert (runtime.inter_op_parallelism_threads, runtime.intra_op_parallelism_threads) == (3, 3)
     assert runtime.batching == BatchingOptions()
-    assert (options.load.warms_up, options.load.allows_early_labels) == (False, True)
+    assert (options.load.warms_up, options.load.num_warm_up_iterations) == (False, 2)
+    assert (options.load.allows_early_labels, options.load.allows_any_labels) == (True, True)
     assert (options.rest.port, options.rest.num_threads, options.rest.timeout_seconds) == (9001, 5, 1.5)
     assert options.rest.sends_cors_headers
     assert options.grpc.channel_arguments == (("grpc.max_connection_age_ms", 2000), ("grpc.x", "y"))
