@@ -132,7 +132,7 @@ def test_parameter_servers_train_a_model_that_one_device_evaluates_and_serves(cl
 @pytest.mark.slow
 def test_two_workers_that_are_stopped_and_go_on_learn_what_one_process_learns(cluster, world, tmp_path):
     """SIGTERM to one of them: both stop at the same step."""
-    settings = ("train.epochs=3", "train.batch_size=100", "train.average_decay=0.9")
+    settings = ("train.epochs=3", "train.batch_size=500", "train.average_decay=0.9")
     alone, together = JobDirectory(tmp_path / "alone"), JobDirectory(tmp_path / "together")
     command = [sys.executable, "-m", "trainer.task", *arguments_of(world, alone, *settings)]
     subprocess.run(command, capture_output=True, check=True, cwd=ROOT)
