@@ -1,5 +1,6 @@
 """Thousands of connections, and bodies that swell, against a server in a process of its own: its memory is bounded."""
 
+import gzip
 import http.client
 import resource
 import socket
@@ -20,6 +21,7 @@ NUM_CONNECTIONS = 10_000
 OTHER_FILES = 500
 # What an open gRPC connection may cost the server in the mean; REST's cost less.
 BYTES_PER_CONNECTION = 100_000
+MAX_REQUEST_BYTES = 2**24
 BODY_BYTES = 4 * 2**20
 # A list of the text "[],", three bytes, takes 64 bytes of Python: this many times its text.
 SWELLING = 64 / 3
@@ -38,6 +40,7 @@ def most_files():
 def judge(add_version):
     base_path, rest_port = add_version("judge", 1, "judge"), free_port()
     flags = [f"--model_base_path={base_path}", "--model_name=judge", f"--rest_api_port={rest_port}"]
+    flags += [f"--max_request_bytes={MAX_REQUEST_BYTES}"]
     with ServerProcess(flags, core=None) as server:
         yield server, rest_port
 
@@ -120,7 +123,22 @@ def test_a_body_beyond_the_limit_is_refused_without_being_held(judge):
     assert server.most_memory_bytes() - before_bytes < 50e6
     with pytest.raises(grpc.RpcError) as caught:
         Stubs(server.target, [("grpc.max_send_message_length", -1)]).predict(
-            "judge", "halve", timeout=60, x=np.zeros(2**25, np.float32)
+            "judge", "halve", timeout=60, x=np.zeros(MAX_REQUEST_BYTES // 2, np.float32)
         )
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert halved_by_grpc(server.target) == 1.5
+
+
+@pytest.mark.slow
+def test_a_message_that_swells_when_it_is_unpacked_is_refused_before_it_has(judge):
+    server, _ = judge
+    assert halved_by_grpc(server.target) == 1.5
+    before_bytes = server.most_memory_bytes()
+    packed = gzip.compress(bytes(3 * MAX_REQUEST_BYTES))
+    assert len(packed) < 60_000
+    connection = RawHttp2(int(server.target.rpartition(":")[2]))
+    connection.call(packed, encoding="gzip")
+    assert connection.read_until(b"grpc-status")
+    connection.close()
+    assert server.most_memory_bytes() - before_bytes < 2 * MAX_REQUEST_BYTES
     assert halved_by_grpc(server.target) == 1.5

@@ -198,6 +198,12 @@ def test_requests_above_the_limit_are_refused_over_both_ways(serve, add_version,
     with pytest.raises(grpc.RpcError) as caught:
         stubs.predict(a=np.zeros(10_000, np.float32))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    packed = predict_pb2.PredictRequest()
+    packed.model_spec.name = "adder"
+    packed.inputs["a"].CopyFrom(tf.make_tensor_proto(np.zeros(10_000, np.float32)))
+    with pytest.raises(grpc.RpcError) as caught:
+        stubs.prediction.Predict(packed, timeout=10, compression=grpc.Compression.Gzip)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     connection = http.client.HTTPConnection(server.rest_target, timeout=10)
     connection.request("POST", "/v1/models/adder:predict", b" " * 30_000)
     assert connection.getresponse().status == 413
