@@ -153,6 +153,7 @@ def test_the_corrected_gradient_approaches_that_of_the_full_softmax_as_n_grows()
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("loaded_processes")
 def test_loss_and_gradients_are_those_of_one_device_on_two_replicas(world):
     """In a process of its own: logical devices are set up before TensorFlow starts."""
     script = Path(__file__).parent / "replicas_process.py"

@@ -400,6 +400,7 @@ def test_only_rows_of_the_batch_have_gradients_where_tables_are_large(monkeypatc
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("loaded_processes")
 def test_loss_and_gradients_are_those_of_one_device_on_two_replicas():
     """In a process of its own: logical devices are set up before TensorFlow starts."""
     script = Path(__file__).parent / "factorization_replicas_process.py"

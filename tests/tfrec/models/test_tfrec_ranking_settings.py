@@ -135,6 +135,7 @@ def test_a_stream_serves_every_kind_of_column_as_memory_does(rich_world):
         assert np.array_equal(values[given], data.train[name][held]), name
 
 
+@pytest.mark.usefixtures("loaded_processes")
 def test_replicas_and_xla_give_the_loss_and_gradients_of_one_device(rich_world):
     script = Path(__file__).parent / "field_replicas_process.py"
     done = subprocess.run(
