@@ -90,11 +90,11 @@ class AskedAfter(Interrupt):
 
 
 @pytest.mark.parametrize("model", SETTINGS)
-@pytest.mark.parametrize("stops", [(1,), (3, 1, 8), (13,)])
-def test_a_run_stopped_at_any_step_ends_with_the_same_weights(model, stops, world, whole, tmp_path, monkeypatch):
+def test_a_run_stopped_at_any_step_ends_with_the_same_weights(model, world, whole, tmp_path, monkeypatch):
+    """After steps 1, 4, 5 and 13: the first, again at once, and within the second epoch of 11 steps."""
     monkeypatch.setattr(steps, "CALL_SECONDS", 0.0)  # one step a call
     config, job = world.config(model, *SETTINGS[model]), JobDirectory(tmp_path / "job")
-    for calls in stops:
+    for calls in (1, 3, 1, 8):
         with pytest.raises(
             Stopped, match=r"stopped at step \d+ \(epoch \d\) and saved; the same command goes on"
         ) as caught:
@@ -121,28 +121,38 @@ def test_a_torn_checkpoint_costs_only_what_came_after_the_one_before(world, whol
     require_same(state_of(whole("deepfm")), state_of(job))
 
 
-def test_when_no_checkpoint_can_be_read_nothing_is_trained_over_it(world, tmp_path, monkeypatch):
-    config, job = world.config("deepfm", *SETTINGS["deepfm"], "train.epochs=1"), JobDirectory(tmp_path / "job")
-    run_job(config, job, quiet_console())
-    for path in job.latest_checkpoints.glob("*.data-*"):
+@pytest.fixture(scope="module")
+def one_epoch(world, tmp_path_factory):
+    """A job that has ended."""
+    job = JobDirectory(tmp_path_factory.mktemp("one_epoch") / "job")
+    run_job(world.config("deepfm", *SETTINGS["deepfm"], "train.epochs=1"), job, quiet_console())
+    return job
+
+
+@pytest.fixture
+def ended(one_epoch, tmp_path):
+    """A copy of it, to change."""
+    return JobDirectory(shutil.copytree(one_epoch.path, tmp_path / "job"))
+
+
+def test_when_no_checkpoint_can_be_read_nothing_is_trained_over_it(world, ended):
+    config = world.config("deepfm", *SETTINGS["deepfm"], "train.epochs=1")
+    for path in ended.latest_checkpoints.glob("*.data-*"):
         path.write_bytes(b"")
     with pytest.raises(
         ArtifactError, match=r"no checkpoint can be read: ckpt-.*; remove the directory to train from the"
     ):
-        run_job(config, job, quiet_console())
+        run_job(config, ended, quiet_console())
 
 
-def test_a_checkpoint_of_another_model_is_refused(world, tmp_path):
-    config, job = world.config("deepfm", *SETTINGS["deepfm"], "train.epochs=1"), JobDirectory(tmp_path / "job")
+def test_a_checkpoint_of_another_model_is_refused(world, ended, tmp_path):
     other = JobDirectory(tmp_path / "other")
-    run_job(config, job, quiet_console())
-    run_job(
-        world.config("deepfm", *SETTINGS["deepfm"], "train.epochs=1", "model.embedding_dim=6"), other, quiet_console()
-    )
-    shutil.rmtree(job.latest_checkpoints)
-    shutil.copytree(other.latest_checkpoints, job.latest_checkpoints)
+    settings = (*SETTINGS["deepfm"], "train.epochs=1")
+    run_job(world.config("deepfm", *settings, "model.embedding_dim=6"), other, quiet_console())
+    shutil.rmtree(ended.latest_checkpoints)
+    shutil.copytree(other.latest_checkpoints, ended.latest_checkpoints)
     with pytest.raises(ArtifactError, match=r"is a checkpoint of another model .*; name a new --job-dir"):
-        run_job(config, job, quiet_console())
+        run_job(world.config("deepfm", *settings), ended, quiet_console())
 
 
 def test_a_full_disk_keeps_the_checkpoint_before_and_the_job_goes_on_when_there_is_room(
@@ -194,13 +204,12 @@ def test_the_batch_at_which_training_diverged_is_kept_for_inspection(world, tmp_
     }
 
 
-def test_another_dataset_or_another_config_is_not_taken_for_the_jobs_own(world, tmp_path):
-    config, job = world.config("deepfm", *SETTINGS["deepfm"], "train.epochs=1"), JobDirectory(tmp_path / "job")
-    run_job(config, job, quiet_console())
+def test_another_dataset_or_another_config_is_not_taken_for_the_jobs_own(world, ended):
+    config = world.config("deepfm", *SETTINGS["deepfm"], "train.epochs=1")
     with pytest.raises(ConfigError, match=r"has changed since the job was started .*; name a new directory"):
-        run_job(config.model_copy(update={"dataset_fingerprint": "other"}), job, quiet_console())
+        run_job(config.model_copy(update={"dataset_fingerprint": "other"}), ended, quiet_console())
     with pytest.raises(ConfigError, match=r"holds another job \(train.epochs 1 there, 2 here\)"):
-        run_job(world.config("deepfm", *SETTINGS["deepfm"], "train.epochs=2"), job, quiet_console())
+        run_job(world.config("deepfm", *SETTINGS["deepfm"], "train.epochs=2"), ended, quiet_console())
 
 
 def command(world, job, *more):
@@ -222,7 +231,8 @@ def signalled(arguments, after, number, wait):
         return process.wait(), "".join(lines)
 
 
-LONG_EPOCHS = 12  # some seconds are left when the signal comes
+LONG_EPOCHS = 8  # some seconds are left when the last signal comes
+EXIT_CODES = {signal.SIGTERM: 143, signal.SIGKILL: -9, signal.SIGINT: 130}
 LONG = (f"train.epochs={LONG_EPOCHS}", f"train.patience={LONG_EPOCHS}", "train.batch_size=16",
         "train.checkpoint_minutes=0.005")  # fmt: skip
 
@@ -237,17 +247,17 @@ def unstopped(world, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
-def test_a_process_that_gets_a_signal_in_an_epoch_is_resumed_by_the_same_command(number, world, unstopped, tmp_path):
-    job = JobDirectory(tmp_path / "job")
-    code, said = signalled(command(world, job, *LONG), r"^epoch   2 ", number, 0.3)
-    assert code == {signal.SIGTERM: 143, signal.SIGKILL: -9, signal.SIGINT: 130}[number]
-    if number != signal.SIGKILL:
-        assert re.search(r"stopped at step \d+ \(epoch \d+\) and saved; the same command goes on from there", said)
-    again = subprocess.run(command(world, job, *LONG), capture_output=True, text=True, check=True)
-    epochs = [int(n) for n in re.findall(r"^epoch +(\d+) ", said + again.stderr, re.M)]
-    assert epochs == sorted(set(epochs))
-    assert epochs == list(range(1, LONG_EPOCHS + 1))
+def test_a_process_that_gets_signals_in_its_epochs_is_resumed_by_the_same_command(world, unstopped, tmp_path):
+    """Each process of the job but the last is stopped after its first epoch line, by another signal."""
+    job, said = JobDirectory(tmp_path / "job"), ""
+    for number, expected in EXIT_CODES.items():
+        code, lines = signalled(command(world, job, *LONG), r"^epoch ", number, 0.3)
+        assert code == expected
+        if number != signal.SIGKILL:
+            assert re.search(r"stopped at step \d+ \(epoch \d+\) and saved; the same command goes on from there", lines)
+        said += lines
+    said += subprocess.run(command(world, job, *LONG), capture_output=True, text=True, check=True).stderr
+    assert [int(number) for number in re.findall(r"^epoch +(\d+) ", said, re.M)] == list(range(1, LONG_EPOCHS + 1))
     require_same(state_of(unstopped), state_of(job))
     assert metrics_of(job) == pytest.approx(metrics_of(unstopped))
     assert yaml.safe_load(job.config.read_text()) == yaml.safe_load(unstopped.config.read_text())
