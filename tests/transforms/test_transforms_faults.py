@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,13 +87,22 @@ def error_lines(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if line and not line.startswith("transforms ")]
 
 
-@pytest.fixture
-def shop_with_old(workshop: Workshop) -> tuple[Workshop, str]:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """A dataset at the output, and another log that is to replace it."""
-    workshop.log(events=csv_of(log_rows(300))).run(YAML)
+    shop = Workshop(tmp_path_factory.mktemp("written") / "workshop")
+    shop.log(events=csv_of(log_rows(300))).run(YAML)
+    shop.log(events=csv_of(log_rows(3000, seed=1)))
+    return shop
+
+
+@pytest.fixture
+def shop_with_old(written: Workshop, workshop: Workshop) -> tuple[Workshop, str]:
+    """A copy of it, and the fingerprint of the dataset that is there."""
+    shutil.copytree(written.input, workshop.input, dirs_exist_ok=True)
+    shutil.copytree(written.output, workshop.output)
     old = fingerprint_if_whole(workshop.output)
     assert old is not None
-    workshop.log(events=csv_of(log_rows(3000, seed=1)))
     return workshop, old
 
 
@@ -409,13 +419,19 @@ EVERYTHING = (
 )
 
 
+def ran(root: Path, mode: str, partition_bytes: int) -> dict[str, Any]:
+    """The manifest of a run over two files."""
+    shop = Workshop(root).log(**{f"events{at}": csv_of(log_rows(800, seed=at)) for at in range(2)})
+    manifest = shop.run(EVERYTHING, [f"partition_bytes={partition_bytes}"], MODES[mode])
+    return {key: manifest[key] for key in ("files", "fingerprint", "rows")}
+
+
+@pytest.fixture(scope="module")
+def by_one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return ran(tmp_path_factory.mktemp("by_one") / "shop", "one", 64 << 20)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "partition_bytes"), [("threads", 5_000), ("threads", 64 << 20), ("processes", 5_000)])
-def test_workers_and_groups_of_users_change_no_byte_of_the_records(mode, partition_bytes, tmp_path):
-    found = []
-    for name, size in (("one", 64 << 20), (mode, partition_bytes)):
-        shop = Workshop(tmp_path / name).log(**{f"events{at}": csv_of(log_rows(800, seed=at)) for at in range(2)})
-        found.append(shop.run(EVERYTHING, [f"partition_bytes={size}"], MODES[name]))
-    assert found[0]["files"] == found[1]["files"]
-    assert found[0]["fingerprint"] == found[1]["fingerprint"]
-    assert found[0]["rows"] == found[1]["rows"]
+def test_workers_and_groups_of_users_change_no_byte_of_the_records(mode, partition_bytes, by_one, tmp_path):
+    assert ran(tmp_path / "shop", mode, partition_bytes) == by_one
