@@ -11,7 +11,6 @@ from tfrec.command_line import ArgumentParser, run_command
 from tfrec.errors import ConfigError
 from tfrec.export import ModelCard, RankingExport, RetrievalExport, save_version
 from tfrec.export.attribute_filters import AttributeFilter, parse_filters
-from tfrec.export.index_search import IndexSearch
 from tfrec.export.search import Search
 from tfrec.feature_transform import FeatureTransform
 from tfrec.index import IndexConfig
@@ -31,6 +30,7 @@ example: python -m trainer.export --job-dir JOB
          python -m trainer.export --job-dir JOB --output EXPORT/two_tower --filter genres --filter "min_age<="
          python -m trainer.export --job-dir JOB --ranker RANKING_JOB --output EXPORT/cascade --set candidates=300
          python -m trainer.export --job-dir JOB --index ivf --recall-at-least 0.95
+         python -m trainer.export --job-dir JOB --ranker RANKING_JOB --output EXPORT/cascade --index auto
 
 Writes the next version of the job's model; a server that watches the directory picks it up.
 """
@@ -88,13 +88,12 @@ def export_job(
     declared = parse_filters(filters, data.schema)
     if declared and not isinstance(model, RetrievalModel):
         raise ConfigError(f"--filter: {config.model_name} orders what it is given; filter where the items are found")
-    card = job_card(job, model, data, config, declared)
+    card = job_card(job, model, data, config, declared).model_copy(update={"index_config": index})
     search = None
-    if index is not None and (chosen := find_index(config.model_name, model, data, index)) is not None:
-        assert isinstance(model, RetrievalModel)
-        search, card = IndexSearch(model, chosen.index), card.model_copy(update={"index": chosen.report})
-        if chosen.report.needs is not None:
-            print(f"--index {chosen.report.kind} needs {chosen.report.needs}", file=sys.stderr)
+    if index is not None and (found := find_index(config.model_name, model, data, index)) is not None:
+        search, card = found.search, card.model_copy(update={"index": found.report})
+        if found.report.needs is not None:
+            print(f"--index {found.report.kind} needs {found.report.needs}", file=sys.stderr)
             if checks == "all":  # a process with TensorFlow alone has not what the index needs
                 checks = "quick"
     base = Path(output) if output else job.export(config.model_name)
@@ -140,12 +139,10 @@ def main(arguments: list[str]) -> None:
             )
         print(export_job(jobs[0], chosen.output, chosen.filter, chosen.checks, index))
         return
-    if chosen.index is not None:
-        raise ConfigError("--index: the sources of a cascade score all items; export each by itself, or leave it out")
     if chosen.output is None:
         raise ConfigError("--ranker: a cascade belongs to no one job; say where to with --output")
     ranker = JobDirectory(chosen.ranker)
-    print(export_cascade(jobs, ranker, chosen.output, chosen.set, chosen.filter, chosen.checks))
+    print(export_cascade(jobs, ranker, chosen.output, chosen.set, chosen.filter, chosen.checks, index))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from tfrec.config_file import Config
 from tfrec.dataset.records import Tensors
-from tfrec.errors import ConfigError
+from tfrec.errors import ConfigError, did_you_mean
 from tfrec.export.diversity import DiversityConfig
 from tfrec.export.exploration import ExploredPlacesConfig
 from tfrec.export.filters import NEVER, cut, widest
@@ -21,10 +22,11 @@ from tfrec.export.request_limits import RequestLimits
 from tfrec.export.request_users import RequestUsers
 from tfrec.export.reranking import Reranking
 from tfrec.export.retrieval import DEFAULT_K, REASONS
-from tfrec.export.search import CatalogueSearch
+from tfrec.export.search import CatalogueSearch, Search
 from tfrec.export.signature import Input, broadcast_batch, signature_function
 from tfrec.export.tables import ExportTables, FeatureTable
 from tfrec.feature_transform import FeatureTransform
+from tfrec.index import IndexConfig
 from tfrec.models.base import RankingModel, RetrievalModel
 
 
@@ -36,6 +38,9 @@ class CascadeConfig(Config):
     )
     fusion: Fusion = Field("reciprocal_rank", description="how lists of several sources become one")
     weights: tuple[float, ...] = Field((), description="of the sources in the fusion; 1 each by default")
+    indexes: dict[str, IndexConfig] = Field(
+        {}, description="of sources by their names; others score all items. k is candidates by default"
+    )
     diversity: DiversityConfig = DiversityConfig()
     exploration: ExploredPlacesConfig = ExploredPlacesConfig()
     seed: int = Field(1, description="of what exploration draws")
@@ -52,6 +57,28 @@ class CascadeConfig(Config):
         if len(self.weights) != sources or min(self.weights) <= 0:
             raise ConfigError(f"weights: got {list(self.weights)} for {sources} sources; give one above 0 for each")
         return self.weights
+
+    def with_indexes(self, sources: Collection[str], of_others: IndexConfig | None = None) -> CascadeConfig:
+        """The same with an index for each source: its own, or `of_others`; measured at the places that it is asked for.
+
+        Raises:
+            ConfigError: an index of something that is no source.
+
+        """
+        for name in self.indexes:
+            if name not in sources:
+                raise ConfigError(f"indexes: no source {name!r}{did_you_mean(name, sources)}")
+        found = {name: self.indexes.get(name, of_others) for name in sources}
+        depth = {"k": self.candidates}
+        return self.model_copy(
+            update={
+                "indexes": {
+                    name: one if "k" in one.model_fields_set else one.model_copy(update=depth)
+                    for name, one in found.items()
+                    if one is not None
+                }
+            }
+        )
 
 
 class Ranked(NamedTuple):
@@ -80,6 +107,7 @@ class CascadeExport(tf.Module):
         transform: FeatureTransform,
         tables: ExportTables,
         scratch: Path,
+        searches: Mapping[str, Search] | None = None,
     ) -> None:
         """Put models together that know the same users, items and features.
 
@@ -90,6 +118,7 @@ class CascadeExport(tf.Module):
             transform: their dataset's feature transform.
             tables: of users and items; with the raw values of the feature that a quota is about.
             scratch: directory for files that become assets of the SavedModel.
+            searches: name → how a source finds its candidates; by scoring all items where it is not there.
 
         """
         super().__init__(name="cascade")
@@ -98,7 +127,8 @@ class CascadeExport(tf.Module):
         self._config = config
         self._weights = config.weights_of(len(sources))
         self._schema = schema
-        self._searches = [CatalogueSearch(model) for model in sources.values()]
+        searches = searches or {}
+        self._searches = [searches.get(name) or CatalogueSearch(model) for name, model in sources.items()]
         self._explanations = [_explanation(model) for model in sources.values()]
         self._predict = tf.function(ranker.predictions, autograph=False)
         self._ranker_needs = tuple(sorted(ranker.required_features))

@@ -6,20 +6,19 @@ import tensorflow as tf
 
 from tfrec.dataset.records import Tensors
 from tfrec.export.filters import Limits
+from tfrec.export.inner_products import InnerProducts
 from tfrec.index import Excluded, ItemIndex
 from tfrec.models.base import RetrievalModel
 
 
 class IndexSearch(tf.Module):
-    """The user tower's vector, looked up among the items' vectors; a `Search`."""
+    """The query for a user, looked up among the items' vectors; a `Search`."""
 
-    def __init__(self, model: RetrievalModel, index: ItemIndex) -> None:
-        """Take the user tower of a model that has one, and an index of its items."""
+    def __init__(self, model: RetrievalModel, products: InnerProducts, index: ItemIndex) -> None:
+        """Take the queries of a model, and an index of its items' vectors."""
         super().__init__(name="search")
-        towers = model.embeddings()
-        assert towers is not None, "an index needs a model with two towers"
         # Functions and variables of the model, not the model: tf.Module would track its layers and save them too.
-        self._embed = tf.function(towers.embed_users, autograph=False)
+        self._embed = tf.function(products.embed_queries, autograph=False)
         self._state = model.state
         self._index = index
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from tfrec.dataset.records import Tensors
 from tfrec.errors import ConfigError
+from tfrec.export.inner_products import InnerProducts, item_vectors, of_towers, with_last
 from tfrec.models.base import PredictsContext, PredictsRatings, Reasons, RetrievalModel, TwoTowerEmbeddings
 from tfrec.models.content import ContentConfig, content_features
 from tfrec.models.inputs import Catalogue, ModelInputs
@@ -65,7 +66,8 @@ class RefreshedRetrieval(RetrievalModel, tf.Module):
         self._vectors: tf.Variable | None = None
         if self._by_tower:
             assert towers is not None
-            self._vectors = frozen_variable(_embedded(towers, later.catalogue, len(later.known)), "new_item_vectors")
+            new = {name: values[len(later.known) :] for name, values in later.catalogue.features.items()}
+            self._vectors = frozen_variable(item_vectors(towers, new), "new_item_vectors")
         elif later.added:
             places, weights = similar_items(model.inputs, later)
             self._neighbours = frozen_variable(places, "neighbours")
@@ -100,6 +102,36 @@ class RefreshedRetrieval(RetrievalModel, tf.Module):
 
     def next_context(self) -> PredictsContext | None:
         return self._model.next_context()
+
+    def inner_products(self) -> InnerProducts | None:
+        """As of the model, on the later catalogue."""
+        own = of_towers(self._model)
+        if own is None:
+            return None
+        vectors, is_last = self._of_all_items(own.vectors)
+        found = InnerProducts(own.embed_queries, vectors, np.zeros(len(vectors), bool))
+        return with_last(found, is_last) if is_last.any() else found
+
+    def item_vectors_for_reasons(self) -> tf.Tensor | None:
+        """As of the model; nothing is like an item of which nothing is known."""
+        own = self._model.item_vectors_for_reasons()
+        return None if own is None else tf.constant(self._of_all_items(own.numpy())[0])
+
+    def _of_all_items(self, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of the model's items [its items, dim] → of all items, and which of them have none, bool.
+
+        A mean of scores is the product with the mean of the vectors.
+        """
+        known = own[self._later.known]
+        is_last = np.zeros(len(known) + self._later.added, bool)
+        if not self._later.added:
+            return known, is_last
+        if self._vectors is not None:  # biases stand behind what is compared for reasons
+            return np.concatenate([known, self._vectors.numpy()[:, : own.shape[1]]]), is_last
+        weights = self._weights.numpy()
+        is_last[len(known) :] = weights.sum(axis=1) == 0
+        means = np.einsum("ij,ijd->id", weights, own[self._neighbours.numpy()])
+        return np.concatenate([known, means.astype(np.float32)]), is_last
 
     def explain(self, features: Tensors, items: tf.Tensor, reasons: int) -> Reasons:
         """The model's reasons of items that it knows; it has none of others."""
@@ -146,15 +178,6 @@ def reads_content(towers: TwoTowerEmbeddings, catalogue: Catalogue, model: Retri
     unknown = tf.fill([len(rows)], tf.constant(FIRST_OOV_ID, tf.int64))
     vectors = towers.embed_items({**features, model.inputs.schema.item_id: unknown}).numpy()
     return bool(np.ptp(vectors, axis=0).max(initial=0) > 0)
-
-
-def _embedded(towers: TwoTowerEmbeddings, catalogue: Catalogue, first: int) -> np.ndarray:
-    """Vectors of the items from `first` on."""
-    parts = [
-        towers.embed_items({n: tf.constant(v[start : start + ROWS]) for n, v in catalogue.features.items()}).numpy()
-        for start in range(first, catalogue.size, ROWS)
-    ]
-    return np.concatenate(parts)
 
 
 def similar_items(inputs: ModelInputs, later: LaterCatalogue) -> tuple[np.ndarray, np.ndarray]:

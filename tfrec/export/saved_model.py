@@ -18,7 +18,7 @@ from tfrec.export.canonical import make_canonical
 from tfrec.export.meanings import of_inputs, of_outputs
 from tfrec.export.signature import input_defaults
 from tfrec.export.sizes import size_report
-from tfrec.index import IndexReport
+from tfrec.index import IndexConfig, IndexReport
 
 CARD = "model_card.json"
 
@@ -37,6 +37,8 @@ class ModelCard(Config):
     num_items: int
     filters: tuple[AttributeFilter, ...] = ()
     index: IndexReport | None = None
+    index_config: IndexConfig | None = None  # what was asked for, so that a later version can be made like this one
+    indexes: dict[str, IndexReport] = {}  # of the sources of a cascade
     refreshed: dict[str, Any] | None = None  # what a later dataset brought, where there was one
 
 
