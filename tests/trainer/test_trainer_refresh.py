@@ -18,8 +18,9 @@ from tfrec.export.refreshed import similar_items
 from tfrec.schema import Schema
 from trainer.model import load_model
 from trainer.refresh import main
+from trainer.release.later import later_catalogue, later_tables
 from trainer.release.reencode import id_map, reencode, require_same_features
-from trainer.release.refresh import later_catalogue, later_tables, refresh_job
+from trainer.release.refresh import refresh_job
 
 USERS = ["u00090", "u00091", "u00200", "new_user", "nobody"]
 

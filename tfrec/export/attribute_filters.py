@@ -37,6 +37,12 @@ class AttributeFilter(Config):
         """The input of `recommend` that takes its values."""
         return f"filter_{self.feature}" + ("" if self.kind == "any_of" else f"_{self.kind}")
 
+    @property
+    def declaration(self) -> str:
+        """As `parse_filters` reads it."""
+        signs: dict[str, str] = {kind: sign for sign, kind in _KINDS.items()}
+        return self.feature + signs.get(self.kind, "")
+
 
 def parse_filters(declared: Sequence[str], schema: Schema) -> tuple[AttributeFilter, ...]:
     """`genres`, `min_age<=` or `year>=` → filters; a number without a sign may be limited from both sides.
