@@ -1,6 +1,9 @@
 """What an export goes through before a server may see it, and that the same job gives the same bytes."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +142,42 @@ def test_the_same_job_exports_the_same_bytes(job, version, tmp_path):
     one, other = files_of(version), files_of(again)
     assert set(one) == set(other)
     assert "fingerprint.pb" in one
+    assert [name for name in one if one[name] != other[name]] == []
+
+
+EXPORTING = """
+import sys
+from trainer.export import main
+main(sys.argv[1:])
+"""
+
+
+def exported_by_a_process(output, hash_seed, *flags):
+    """A version that a process of its own has written; its iteration over sets and dicts of bytes is another one."""
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
+    command = [sys.executable, "-c", EXPORTING, *flags, "--output", str(output), "--checks", "none"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**clean, "PYTHONHASHSEED": str(hash_seed)}
+    )
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["retrieval with an index", "ranking", "cascade"])
+def test_processes_export_the_same_bytes(world, job, tmp_path, kind):
+    ranker = world.job("deepfm", *DEEPFM)
+    index = ["--filter", "genres", "--index", "ivf", "--recall-k", "20", "--recall-at-least", "0.5"]
+    flags = {
+        "retrieval with an index": ["--job-dir", str(job.path), *index],
+        "ranking": ["--job-dir", str(ranker.path)],
+        "cascade": ["--job-dir", str(job.path), "--ranker", str(ranker.path), *index, "--set", "candidates=20"]
+        + ["--set", "exploration={kind: epsilon}", "--set", "diversity={kind: mmr}"],
+    }[kind]
+    versions = [exported_by_a_process(tmp_path / str(seed), seed, *flags) for seed in (1, 2)]
+    one, other = map(files_of, versions)
+    assert set(one) == set(other)
+    assert {"saved_model.pb", "fingerprint.pb", "model_card.json"} < set(one)
     assert [name for name in one if one[name] != other[name]] == []
 
 
