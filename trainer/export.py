@@ -21,7 +21,7 @@ from trainer.job import JobDirectory
 from trainer.model import load_model
 from trainer.release.cards import job_card
 from trainer.release.cascade import export_cascade
-from trainer.release.checks import CHECKS, Checks, finisher
+from trainer.release.checks import CHECKS, Checks, bearable, finisher
 from trainer.release.parity import check_parity
 from trainer.release.tables import export_tables
 
@@ -92,10 +92,7 @@ def export_job(
     search = None
     if index is not None and (found := find_index(config.model_name, model, data, index)) is not None:
         search, card = found.search, card.model_copy(update={"index": found.report})
-        if found.report.needs is not None:
-            print(f"--index {found.report.kind} needs {found.report.needs}", file=sys.stderr)
-            if checks == "all":  # a process with TensorFlow alone has not what the index needs
-                checks = "quick"
+        checks = bearable(checks, [found.report])
     base = Path(output) if output else job.export(config.model_name)
     return export_model(model, data, base, card, declared, checks, search)
 

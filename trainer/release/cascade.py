@@ -23,7 +23,7 @@ from trainer.item_index import find_index
 from trainer.job import JobDirectory
 from trainer.model import load_model
 from trainer.release.cards import metrics_of, settings_of
-from trainer.release.checks import Checks, finisher
+from trainer.release.checks import Checks, bearable, finisher
 from trainer.release.parity import check_cascade_parity
 from trainer.release.tables import export_tables
 
@@ -148,6 +148,7 @@ def write_cascade(
     card = _card(parts, config, tables, refreshed).model_copy(
         update={"indexes": {name: one.report for name, one in indexes.items()}}
     )
+    checks = bearable(checks, [one.report for one in indexes.values()])
     with tempfile.TemporaryDirectory() as scratch:
         transform = FeatureTransform(data.schema, data.dataset.transform)
         searches = {name: one.search for name, one in indexes.items()}

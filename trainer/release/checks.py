@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from tfrec.errors import ArtifactError
 from tfrec.export.tables import ExportTables
+from tfrec.index import IndexReport
 from tfrec.schema import Schema
 from trainer.release.fresh_process import require_same_in_fresh_process
 from trainer.release.warm_up import answers, warm_up_requests, write_warm_up
@@ -19,6 +21,16 @@ from trainer.release.warm_up import answers, warm_up_requests, write_warm_up
 # the scores of their records. none: warm-up requests are recorded, but nobody has asked them.
 Checks = Literal["all", "quick", "none"]
 CHECKS: tuple[Checks, ...] = get_args(Checks)
+
+
+def bearable(checks: Checks, indexes: Iterable[IndexReport]) -> Checks:
+    """How much of `checks` a version with these indexes bears; on stderr, what they need of a server."""
+    for report in indexes:
+        if report.needs is not None:
+            print(f"--index {report.kind} needs {report.needs}", file=sys.stderr)
+            if checks == "all":  # a process with TensorFlow alone has not what the index needs
+                checks = "quick"
+    return checks
 
 
 def finisher(

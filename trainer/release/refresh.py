@@ -23,7 +23,7 @@ from trainer.job import JobDirectory
 from trainer.model import load_model
 from trainer.release.cards import job_card
 from trainer.release.cascade import load_parts, quota_features, write_cascade
-from trainer.release.checks import Checks, finisher
+from trainer.release.checks import Checks, bearable, finisher
 from trainer.release.later import later_tables, what_is_new
 from trainer.release.previous import previous_choices
 from trainer.release.reencode import require_same_features
@@ -76,7 +76,7 @@ def refresh_job(
             indexed = None if index is None else find_index(config.model_name, on_later, data, index)
             if indexed is not None:
                 search, report = indexed
-                card = card.model_copy(update={"index": report})
+                card, checks = card.model_copy(update={"index": report}), bearable(checks, [report])
             module = RetrievalExport(on_later, transform, found.tables, Path(scratch), search)
         else:
             assert isinstance(model, RankingModel)
