@@ -6,7 +6,7 @@ The files are looked for in $TFREC_DATA, or ../shared/data beside the checkout.
 import pytest
 
 from tests.transforms.published_files import needs
-from tests.transforms.test_transforms_given_splits import NCF_YAML, TOPN_YAML
+from tests.transforms.published_splits import NCF_YAML, TOPN_YAML
 from tfrec.config_file import parse_config
 from tfrec.dataset.directory import DatasetDirectory
 from tfrec.models.registry import model_class
@@ -51,12 +51,17 @@ def test_popularity_among_99_given_negatives_has_the_known_hit_rate_and_ndcg(tmp
     assert metrics["test/hit_rate_at_10"] < 0.05
 
 
+@pytest.fixture(scope="module")
+def topn(tmp_path_factory):
+    train, _ = needs("ml-1m-topn/train.tsv", "ml-1m-topn/test.tsv")
+    return written(TOPN_YAML, train.parent, tmp_path_factory.mktemp("topn") / "dataset")
+
+
 @pytest.mark.parametrize(
     ("model", "settings", "expected"),
     [("popularity", {}, (0.16221, 0.08581, 0.13928)), ("ease", {"l2": 200.0}, (0.33349, 0.19276, 0.27184))],
 )
-def test_full_rankings_of_the_random_hold_out_have_the_known_figures(tmp_path, model, settings, expected):
-    train, _ = needs("ml-1m-topn/train.tsv", "ml-1m-topn/test.tsv")
-    metrics = evaluated(written(TOPN_YAML, train.parent, tmp_path / "topn"), model, "topn", **settings)
+def test_full_rankings_of_the_random_hold_out_have_the_known_figures(topn, model, settings, expected):
+    metrics = evaluated(topn, model, "topn", **settings)
     names = ("ndcg", "recall", "precision")
     assert tuple(metrics[f"test/{name}_at_10"] for name in names) == pytest.approx(expected, abs=5.1e-6)
