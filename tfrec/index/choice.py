@@ -8,7 +8,7 @@ import numpy as np
 
 from tfrec.errors import ConfigError
 from tfrec.index.exact import ExactIndex
-from tfrec.index.limits import FEWEST_ITEMS, FEWEST_QUERIES, usual_lists
+from tfrec.index.limits import FEWEST_ITEMS, FEWEST_QUERIES, usual_lists, usual_scann_lists
 from tfrec.index.recall import recall_interval
 from tfrec.index.report import Chosen, CurvePoint, IndexConfig, IndexReport
 from tfrec.index.tuning import IvfLists, Lists, TunedScann, search_all
@@ -69,10 +69,11 @@ def _listed(vectors: np.ndarray, queries: np.ndarray, config: IndexConfig) -> Ch
         )
     k = min(config.k, len(vectors))
     depth = min(DEEPER * config.k, len(vectors))
-    count = config.lists or usual_lists(len(vectors))
-    lists: Lists = (
-        TunedScann(vectors, count, depth) if kind == "scann" else IvfLists(vectors, count, depth, config.seed)
-    )
+    lists: Lists
+    if kind == "scann":
+        lists = TunedScann(vectors, config.lists or usual_scann_lists(len(vectors)), depth)
+    else:
+        lists = IvfLists(vectors, config.lists or usual_lists(len(vectors)), depth, config.seed)
     tuned, measured = queries[::2], queries[1::2]
     whole = ExactIndex(vectors)
     curve = lists.curve(tuned, search_all(whole, tuned, depth), k)

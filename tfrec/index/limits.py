@@ -13,6 +13,11 @@ def usual_lists(num_items: int) -> int:
     return min(num_items, 2 ** round(math.log2(2 * math.sqrt(num_items))))
 
 
+def usual_scann_lists(num_items: int) -> int:
+    """The power of two nearest to √n, as ScaNN advises: with more, its lists miss more."""
+    return min(num_items, 2 ** round(math.log2(math.sqrt(num_items))))
+
+
 def most_probes(lists: int) -> int:
     """What tuning may go up to."""
     return max(1, min(lists // MOST_SHARE, MOST_PROBES))

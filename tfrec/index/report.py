@@ -20,7 +20,9 @@ class IndexConfig(Config):
     kind: IndexKind = Field("exact", description="auto: ivf where it reaches the recall and is worth it, else exact")
     recall_at_least: float = Field(0.95, gt=0, le=1)
     k: int = Field(100, ge=1, description="places that the recall is of; requests up to twice as deep use the lists")
-    lists: int | None = Field(None, ge=1, description="about 2√(number of items) by default")
+    lists: int | None = Field(
+        None, ge=1, description="about 2√(number of items) by default, of scann √(number of items)"
+    )
     probes: int | None = Field(None, ge=1, description="lists looked into; tuned by default")
     scoring: Scoring = Field("float32", description="of exact; bfloat16 is faster for batches, where the CPU has AMX")
     seed: int = 1
