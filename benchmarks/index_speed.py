@@ -2,7 +2,9 @@
 
 Top 100 by inner product, one core, one thread, ours inside a signature of a loaded SavedModel. Two sets: `clustered`
 items with queries of the same kind, and `hard`, weak clusters with queries from elsewhere. Whole curves, beside a plain
-matrix product with top_k and FAISS, which runs outside of TensorFlow, from PyPI in an environment below --work-dir.
+matrix product with top_k, FAISS, which runs outside of TensorFlow, and ScaNN by TensorFlow Recommenders, whose
+operations are no part of TensorFlow; both from PyPI in environments below --work-dir. CPU ms are medians too; a
+machine that others use stretches the wall times, and the CPU times less.
 Markdown on stdout.
 
 example: python -m benchmarks.index_speed --work-dir /tmp/indexes
@@ -21,9 +23,9 @@ from benchmarks.training.processes import make, pin, run
 from benchmarks.training.table import plain_table
 from benchmarks.training.venvs import environment
 
-PEERS = ("faiss",)
-HEADS = ("side", "recall@100", "one query: p50 ms", "p99 ms", "CPU ms", "without 1,000 items: p50 ms", "CPU ms",
-         "batch of 32: p50 ms", "CPU ms", "building, CPU s")  # fmt: skip
+PEERS = ("faiss", "scann")
+HEADS = ("side", "recall@100", "one query: p50 ms", "p99 ms", "CPU ms", "× plain", "leaving out none: CPU ms",
+         "1,000 items: CPU ms", "batch of 32: p50 ms", "CPU ms", "building, CPU s")  # fmt: skip
 
 
 def main() -> None:
@@ -54,11 +56,11 @@ def main() -> None:
             ).write(target),
         )
         rows = _side("benchmarks.indexes.ours", place, work, chosen.probes)
-        if "faiss" in peers:
-            python = environment("faiss", work, Path(__file__).parent / "indexes" / "peers")
-            rows += _side("benchmarks.indexes.peers.faiss_search", place, work, chosen.probes, python)
+        for peer in peers:
+            python = environment(peer, work, Path(__file__).parent / "indexes" / "peers")
+            rows += _side(f"benchmarks.indexes.peers.{peer}_search", place, work, chosen.probes, python)
         title = f"{chosen.items:,} items × {chosen.dim}, {kind}, top 100, one core"
-        print(plain_table(title, HEADS, [_cells(row) for row in rows]), flush=True)
+        print(plain_table(title, HEADS, [_cells(row, rows[0]["one"]["cpu"]) for row in rows]), flush=True)
 
 
 def _side(module: str, place: Path, work: Path, probes: str, python: Path | None = None) -> list[dict[str, Any]]:
@@ -68,13 +70,14 @@ def _side(module: str, place: Path, work: Path, probes: str, python: Path | None
     return rows
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    one, excluding, batch = row["one"], row.get("excluding"), row["batch"]
+def _cells(row: dict[str, Any], plain: float) -> tuple[str, ...]:
+    one, batch = row["one"], row["batch"]
     return (
         row["side"],
         f"{row['recall']:.3f}",
         *(f"{one[name]:.2f}" for name in ("p50", "p99", "cpu")),
-        *(f"{excluding[name]:.2f}" if excluding else "" for name in ("p50", "cpu")),
+        f"{one['cpu'] / plain:.3f}",
+        *(f"{row[name]['cpu']:.2f}" if name in row else "" for name in ("excluding_none", "excluding")),
         *(f"{batch[name]:.1f}" for name in ("p50", "cpu")),
         f"{row['building']:.0f}" if "building" in row else "",
     )

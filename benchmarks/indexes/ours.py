@@ -83,13 +83,14 @@ def _measure(index: Any, vectors: VectorSet, singles: int, batches: int) -> dict
     rng = np.random.default_rng(1)
     queries = [tf.constant(query[None]) for query in vectors.queries[:singles]]
     blocks = [tf.constant(vectors.queries[32 * at : 32 * at + 32]) for at in range(batches)]
-    items = tf.constant(rng.integers(0, len(vectors.items), EXCLUDED))
-    rows = tf.zeros_like(items)
+    many = tf.constant(rng.integers(0, len(vectors.items), EXCLUDED))
+    zeros, none = tf.zeros_like(many), many[:0]
     scores = np.concatenate([search(queries=block)["s"] for block in blocks])
     result = {
         "recall": recall(scores, vectors.nearest[: len(scores)]),
         "one": timed(lambda query: search(queries=query), queries),
-        "excluding": timed(lambda query: excluding(queries=query, rows=rows, items=items), queries),
+        "excluding_none": timed(lambda query: excluding(queries=query, rows=none, items=none), queries),
+        "excluding": timed(lambda query: excluding(queries=query, rows=zeros, items=many), queries),
         "batch": timed(lambda block: search(queries=block), blocks),
     }
     print(result, file=sys.stderr, flush=True)
