@@ -26,9 +26,15 @@ APART = 1e-3  # of the largest score
 
 
 class IndexedSearch(NamedTuple):
-    """An index as an export takes it, and what is known of it."""
+    """An index as an export takes it, and what is known of it.
 
-    search: IndexSearch
+    Attributes:
+        search: None where the model's own product is what was chosen.
+        report: of the choice.
+
+    """
+
+    search: IndexSearch | None
     report: IndexReport
 
 
@@ -106,6 +112,8 @@ def find_index(name: str, model: Recommender, data: JobData, config: IndexConfig
             f"{model.inputs.catalogue.ids[far[0]].decode(errors='replace')!r}; export it without, or as auto"
         )
     chosen = choose_index(products.vectors, queries, config)
+    if chosen.report.kind == "exact" and config.scoring == "float32":  # with an index the vectors would be saved twice
+        return IndexedSearch(None, chosen.report)
     return IndexedSearch(IndexSearch(model, products, chosen.index), chosen.report)
 
 

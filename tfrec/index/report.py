@@ -24,7 +24,7 @@ class IndexConfig(Config):
         None, ge=1, description="about 2√(number of items) by default, of scann √(number of items)"
     )
     probes: int | None = Field(None, ge=1, description="lists looked into; tuned by default")
-    scoring: Scoring = Field("float32", description="of exact; bfloat16 is faster for batches, where the CPU has AMX")
+    scoring: Scoring = Field("float32", description="of exact; bfloat16 is faster for batches, where the CPU has it")
     seed: int = 1
 
     @model_validator(mode="after")

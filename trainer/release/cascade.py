@@ -151,7 +151,7 @@ def write_cascade(
     checks = bearable(checks, [one.report for one in indexes.values()])
     with tempfile.TemporaryDirectory() as scratch:
         transform = FeatureTransform(data.schema, data.dataset.transform)
-        searches = {name: one.search for name, one in indexes.items()}
+        searches = {name: one.search for name, one in indexes.items() if one.search is not None}
         module = CascadeExport(sources, parts.ranking, config, transform, tables, Path(scratch), searches)
         signatures = module.signatures()
 

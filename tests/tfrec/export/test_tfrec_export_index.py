@@ -61,6 +61,15 @@ def test_the_card_says_what_the_index_finds(indexed):
     assert 0 < found["curve"][0]["recall"] <= found["curve"][1]["recall"] <= 1
 
 
+def test_where_auto_goes_back_to_exact_the_vectors_are_not_saved_a_second_time(retrieval, tmp_path):
+    version = export_job(retrieval.job, str(tmp_path), checks="none", index=IndexConfig(kind="auto"))
+    card = json.loads((version / CARD).read_text(encoding="utf-8"))
+    saved = {one["name"] for one in card["size"]["largest_variables"]}
+    assert (card["index"]["kind"], card["index"]["why"]) == ("exact", "fewer than 20000 items")
+    assert "item_vectors" in saved
+    assert "vectors" not in saved
+
+
 def test_an_index_below_the_bound_is_not_exported(retrieval, tmp_path):
     flags = ["--index", "ivf", "--recall-at-least", "1", "--recall-k", "3", "--index-set", "probes=1"]
     with pytest.raises(ConfigError, match=r"recall@3 is 0\.\d+ with 1 of 16 lists, and at least 1.0 was asked for"):
