@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import tfrec
 from serving.server.options import GrpcOptions, LoadOptions, RestOptions, ServerOptions
-from tfrec import __version__
 from tfrec.command_line import ArgumentParser, at_least
 
 _EXAMPLE = """\
@@ -42,7 +42,9 @@ def make_parser() -> ArgumentParser:
     _add_grpc(parser)
     _add_rest(parser)
     _add_running(parser)
-    parser.add_argument("--version", action="version", version=f"tfrec {__version__}", help="print the version and end")
+    parser.add_argument(
+        "--version", action="version", version=f"tfrec {tfrec.__version__}", help="print the version and end"
+    )
     for name in _WITHOUT_EFFECT:
         parser.add_argument(f"--{name}", nargs="?", help="taken for TF Serving's sake; changes nothing here")
     return parser
