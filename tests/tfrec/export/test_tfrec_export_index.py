@@ -101,7 +101,7 @@ def test_a_model_without_vectors_has_no_index_and_auto_goes_without(world, tmp_p
 
 def test_a_scann_index_says_to_the_caller_and_on_the_card_which_server_it_needs(retrieval, tmp_path, capsys):
     pytest.importorskip("scann", reason="the extra [scann] is not installed")
-    flags = ["--index", "scann", "--recall-k", "20", "--recall-at-least", "0.5", "--index-set", "lists=8"]
+    flags = ["--index", "scann", "--recall-k", "20", "--index-set", "lists=8", "--index-set", "probes=8"]
     main(["--job-dir", str(retrieval.job.path), "--output", str(tmp_path), *flags])
     assert "--index scann needs a TensorFlow Serving with ScaNN's operations" in capsys.readouterr().err
     served = Served(SimpleNamespace(export=lambda model: tmp_path), "two_tower")
@@ -109,7 +109,9 @@ def test_a_scann_index_says_to_the_caller_and_on_the_card_which_server_it_needs(
     assert "the stock server cannot load this model" in card["index"]["needs"]
     assert (card["index"]["kind"], card["checks"]["fresh_process"]) == ("scann", False)
     answer, expected = (one.ask("recommend", user_id=USERS, k=[5]) for one in (served, retrieval))
-    assert np.mean(answer["ids"] == expected["ids"]) > 0.5
+    assert (
+        np.mean(answer["ids"] == expected["ids"]) > 0.98
+    )  # all lists, and all items scored again: but for equal scores
 
 
 def test_without_scann_nothing_is_exported_and_one_line_says_why(retrieval, tmp_path, monkeypatch):
