@@ -1,5 +1,6 @@
 """Published splits: what a cut leaves alone, the catalogue, and the command on tiny files of their form."""
 
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ import yaml
 from benchmarks.published.cells import EPOCHS, MODEL, STARTS_FROM, Place, finished, model_of, searched
 from benchmarks.published.splits import SPLITS, cut_rows
 from benchmarks.published_splits import CHOSEN
+from tfrec.config_file import parse_config
 from tfrec.dataset.directory import DatasetDirectory
 from trainer.config import TrainConfig
 from trainer.data import JobData
@@ -119,9 +121,12 @@ def test_the_table_has_a_row_for_each_model_with_its_difference_from_ease(place)
 def test_chosen_settings_are_of_the_models_own_names():
     for models in yaml.safe_load(CHOSEN.read_text(encoding="utf-8")).values():
         for name, settings in models.items():
-            known = {f"model.{key}" for key in model_of(name, settings).Config.model_fields}
+            config = model_of(name, settings).Config
+            known = {f"model.{key}" for key in config.model_fields}
             known |= {f"train.{key}" for key in TrainConfig.model_fields} | {MODEL, STARTS_FROM}
-            assert set(settings) <= known
+            assert {".".join(key.split(".")[:2]) for key in settings} <= known
+            of_model = {key.removeprefix("model."): value for key, value in settings.items() if "model." in key}
+            parse_config("", config, [f"{key}={json.dumps(value)}" for key, value in of_model.items()])
             assert all(models[earlier] == own for earlier, own in settings.get(STARTS_FROM, {}).items())
 
 
