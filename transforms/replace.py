@@ -59,13 +59,13 @@ def _replace_directory(temporary: str, output: str) -> None:
     try:
         FileSystems.rename([output], [old])
         FileSystems.rename([temporary], [output])
-    except BaseException:  # an interrupt may come between the two, or behind them
+        storage.remove(old)
+    except BaseException:  # an interrupt may come between any two of them, or while files are removed
         if not FileSystems.exists(output):
             FileSystems.rename([old], [output])
         elif not FileSystems.exists(temporary):
             storage.remove(old)
         raise
-    storage.remove(old)
 
 
 def _replace_keys(temporary: str, output: str) -> None:

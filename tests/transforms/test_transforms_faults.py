@@ -224,6 +224,26 @@ def test_an_interrupt_between_the_two_renames_brings_the_old_dataset_back(shop_w
     assert shop.names() == {"out"}
 
 
+def test_an_interrupt_while_the_old_dataset_is_removed_leaves_the_new_one_alone(shop_with_old, monkeypatch):
+    shop, old = shop_with_old
+    rmtree, interrupted = shutil.rmtree, []
+
+    def halfway(path: Path, *rest: Any, **more: Any) -> None:
+        if str(path).endswith(".old") and not interrupted:
+            interrupted.append(path)
+            (Path(path) / "manifest.json").unlink()
+            raise KeyboardInterrupt
+        rmtree(path, *rest, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", halfway)
+        with pytest.raises(KeyboardInterrupt):
+            shop.run(YAML)
+    assert interrupted
+    assert fingerprint_if_whole(shop.output) not in (old, None)
+    assert shop.names() == {"out"}
+
+
 def test_a_new_dataset_that_cannot_be_renamed_leaves_the_old_one(shop_with_old, monkeypatch):
     shop, old = shop_with_old
     rename = FileSystems.rename
