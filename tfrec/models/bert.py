@@ -80,11 +80,11 @@ class Bert(SequenceModel):
     def history_length(self) -> int:
         return self._length - 1  # the mask takes a place
 
-    def _asked(self, inputs: Tensors) -> Asked:
+    def _asked(self, inputs: Tensors, training: bool = False) -> Asked:
         """The items of the masked steps."""
         ids, segments = tf.gather(self._ids, inputs[ITEM_INDEX]), inputs[SEGMENT]
         context = self._context.of_batch(inputs, is_next=False)
-        steps = self._steps(ids, segments, inputs[STEP], context)
+        steps = self._window_steps(inputs, context, training)
         is_masked = self._masked(segments)
         before = None if context.times_ms is None else times_before(context.times_ms, inputs[STEP])
         predicted = {name: inputs[name] for name in self._next.names}

@@ -32,6 +32,7 @@ class TestBert(PersonalContract):
         "context_features": ["device"],
         "time": ["gap"],
         "context_dropout": 0.25,
+        "item_dropout": 0.125,
         "length": 7,
         "loss": {"kind": "sampled_softmax", "num_negatives": 33, "alpha": 0.25},
         "encoder": {

@@ -25,6 +25,7 @@ class TestGRU(PersonalContract):
         "context_features": ["device"],
         "time": ["weekday"],
         "context_dropout": 0.25,
+        "item_dropout": 0.125,
         "predicted_features": ["device"],
         "predicted_weight": 0.25,
         "length": 7,

@@ -31,6 +31,7 @@ NON_DEFAULT = {
     "context_features": ["device"],
     "time": ["gap", "hour"],
     "context_dropout": 0.25,
+    "item_dropout": 0.125,
     "predicted_features": ["device"],
     "predicted_weight": 0.25,
     "length": 7,

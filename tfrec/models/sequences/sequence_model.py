@@ -30,17 +30,18 @@ from tfrec.models.sequences.asked import Asked
 from tfrec.models.sequences.encoder import EncoderConfig, Mode, Steps
 from tfrec.models.sequences.encoders import make_encoder
 from tfrec.models.sequences.history_rows import HistoryRows, by_length, history_rows
+from tfrec.models.sequences.item_dropout import ItemDropoutConfig, partly_hidden
 from tfrec.models.sequences.item_vectors import ItemsConfig, ItemVectors
 from tfrec.models.sequences.next_context import NextContext, NextContextConfig
 from tfrec.models.sequences.next_item_loss import LossConfig, NextItemLoss
 from tfrec.models.sequences.step_context import Context, ContextConfig, StepContext
 from tfrec.schema import ITEM_INDEX, Schema, SequenceFeature
 
-ENCODER_SALT, NEGATIVES_SALT, MASK_SALT, CONTEXT_SALT, ORDER_SALT = 1, 2, 3, 4, 5
+ENCODER_SALT, NEGATIVES_SALT, MASK_SALT, CONTEXT_SALT, ORDER_SALT, ITEM_SALT = 1, 2, 3, 4, 5, 6
 LONGEST = 200  # unless told
 
 
-class SequenceConfig(ItemsConfig, ContextConfig, NextContextConfig):
+class SequenceConfig(ItemsConfig, ItemDropoutConfig, ContextConfig, NextContextConfig):
     """Choices that all sequence models have."""
 
     length: int | None = Field(
@@ -85,7 +86,7 @@ class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings, PredictsC
     def compute_loss(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
         seed = self.draw_seed(ENCODER_SALT) if training else None
         mode = Mode(self.compute_type if training else tf.float32, seed)
-        asked = self._asked(inputs)
+        asked = self._asked(inputs, training)
         outputs = self._encoder.encode(asked.steps, mode)
         context = asked.context
         if training:
@@ -110,14 +111,20 @@ class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings, PredictsC
         drawn = self.draw_seed(NEGATIVES_SALT, per_replica=False)
         return self._loss(queries, targets, weights, self._items, drawn, compute_type)
 
-    def _asked(self, inputs: Tensors) -> Asked:
+    def _asked(self, inputs: Tensors, training: bool = False) -> Asked:
         """What a batch of windows asks: here the next item at every step."""
         context = self._context.of_batch(inputs, is_next=False)
-        steps = self._steps(tf.gather(self._ids, inputs[ITEM_INDEX]), inputs[SEGMENT], inputs[STEP], context)
+        steps = self._window_steps(inputs, context, training)
         following = tf.gather(self._ids, inputs[NEXT + ITEM_INDEX])
         after = self._context.of_batch(inputs, is_next=True)
         predicted = {name: inputs[NEXT + name] for name in self._next.names}
         return Asked(steps, following, inputs[SEGMENT] > 0, after, context.times_ms, predicted)
+
+    def _window_steps(self, inputs: Tensors, context: Context, training: bool) -> Steps:
+        ids = tf.gather(self._ids, inputs[ITEM_INDEX])
+        if training:
+            ids = partly_hidden(ids, self.config.item_dropout, self.draw_seed(ITEM_SALT))
+        return self._steps(ids, inputs[SEGMENT], inputs[STEP], context)
 
     def _steps(self, ids: tf.Tensor, segments: tf.Tensor, places: tf.Tensor, context: Context) -> Steps:
         vectors = self._items.steps(ids) + self._context.at_steps(context, places)
