@@ -4,7 +4,7 @@ r"""Softmax cross-entropy of each row over a whole catalogue with biases, in chu
 
 Where every step of a sequence predicts the next, the logits of a batch (steps × items) are far larger than all else.
 Here some rows at a time are scored and at once made into their part of the gradients, and the logits are never kept.
-Nothing is excluded, unlike in `chunked_softmax`.
+Nothing is left out of the sum but, on demand, what a step has seen (`seen_items`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import tensorflow as tf
+
+from tfrec.losses.seen_items import SeenItems
 
 CHUNK_ROWS = 512
 CHUNK_LOGITS = 1 << 22  # 16 MB
@@ -24,6 +26,7 @@ def full_softmax(
     targets: tf.Tensor,
     row_weights: tf.Tensor,
     compute_type: tf.DType = tf.float32,
+    seen: SeenItems | None = None,
 ) -> tf.Tensor:
     """Return the sum over rows of the weighted loss; a scalar. There are no second gradients.
 
@@ -34,6 +37,7 @@ def full_softmax(
         targets: places of the true items; any of them where the weight is 0. int [rows]
         row_weights: float32 [rows].
         compute_type: of the three matrix products.
+        seen: items that are left out of each row's sum, where the rows are steps of windows; None for none.
 
     """
 
@@ -41,7 +45,7 @@ def full_softmax(
     def loss(
         q: tf.Tensor, c: tf.Tensor, a: tf.Tensor
     ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
-        total, *gradients = _all_chunks(q, c, a, targets, row_weights, compute_type)
+        total, *gradients = _all_chunks(q, c, a, targets, row_weights, compute_type, seen)
         return total, lambda upstream: tuple(upstream * gradient for gradient in gradients)
 
     return loss(queries, items, biases)
@@ -54,6 +58,7 @@ def _all_chunks(
     targets: tf.Tensor,
     row_weights: tf.Tensor,
     compute_type: tf.DType,
+    seen: SeenItems | None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """(loss, gradients by queries, items and biases)."""
     count, num_items = tf.shape(queries)[0], tf.shape(items)[0]
@@ -69,7 +74,10 @@ def _all_chunks(
         begin, end = index * rows, tf.minimum(index * rows + rows, count)
         query, target, weight = queries[begin:end], targets[begin:end], row_weights[begin:end, None]
         logits = tf.nn.bias_add(tf.matmul(tf.cast(query, compute_type), narrow, transpose_b=True), narrow_biases)
-        probabilities, log_of_target = _softmax(tf.cast(logits, tf.float32), target)
+        logits = tf.cast(logits, tf.float32)
+        if seen is not None:
+            logits += seen.offsets(begin, target, num_items)
+        probabilities, log_of_target = _softmax(logits, target)
         at_target = tf.stack([tf.range(end - begin), tf.cast(target, tf.int32)], axis=1)
         errors = tf.cast(probabilities, compute_type)
         errors = tf.tensor_scatter_nd_update(errors, at_target, tf.cast(tf.math.expm1(log_of_target), compute_type))

@@ -73,6 +73,8 @@ class Bert(SequenceModel):
         super().__init__(config, inputs, seed, "bert")
         if self._length < 2:
             raise ConfigError("model.length=1: leaves no step beside the mask; give the history 2 events at least")
+        if self._loss.excludes_seen:
+            raise ConfigError("model.loss.exclude_seen: masked items stand in the midst of what is seen; leave it out")
         drawn = tf.random.stateless_normal([config.embedding_dim], [seed, 7], stddev=config.embedding_stddev)
         self._mask = tf.Variable(drawn * config.embedding_dim**0.5, name="mask")
 
@@ -84,11 +86,11 @@ class Bert(SequenceModel):
         """The items of the masked steps."""
         ids, segments = tf.gather(self._ids, inputs[ITEM_INDEX]), inputs[SEGMENT]
         context = self._context.of_batch(inputs, is_next=False)
-        steps = self._window_steps(inputs, context, training)
+        steps = self._window_steps(ids, inputs, context, training)
         is_masked = self._masked(segments)
         before = None if context.times_ms is None else times_before(context.times_ms, inputs[STEP])
         predicted = {name: inputs[name] for name in self._next.names}
-        asked = Asked(steps, ids, is_masked, context, before, predicted)
+        asked = Asked(steps, ids, ids, is_masked, context, before, predicted)
         if self.config.objective == "permuted":
             return permuted(asked, self._order(segments), self._mask)
         return asked._replace(steps=steps._replace(vectors=tf.where(is_masked[:, :, None], self._mask, steps.vectors)))

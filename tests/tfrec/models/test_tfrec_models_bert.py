@@ -150,6 +150,10 @@ def test_what_comes_next_is_learnt(objective):
     ("choices", "message"),
     [
         ({"encoder": {"kind": "gru"}}, r"^model.encoder.kind=gru: reads in one direction[^\n]*choose attention$"),
+        (
+            {"loss": {"kind": "softmax", "exclude_seen": True}},
+            r"^model.loss.exclude_seen: masked items[^\n]*leave it out$",
+        ),
         ({"length": 1}, r"^model.length=1: leaves no step beside the mask;[^\n]*$"),
     ],
 )

@@ -132,6 +132,24 @@ def test_the_loss_is_the_cross_entropy_of_every_next_item_one_sequence_at_a_time
     assert float(model.compute_loss(windows(*PACKED))) == pytest.approx(np.mean(losses), rel=1e-5)
 
 
+@pytest.mark.parametrize("compute_type", [tf.float32, tf.bfloat16])
+def test_items_of_the_past_can_be_left_out_of_the_softmax_but_for_the_true_one(compute_type):
+    model = model_of(loss={"kind": "softmax", "exclude_seen": True})
+    model.compute_type = compute_type
+    losses, others = [], set()
+    for sequence in (s for row in PACKED for s in row):
+        outputs = outputs_by_hand(model, item_steps_by_hand(model, sequence[:-1]))
+        for step, (output, following) in enumerate(zip(outputs, sequence[1:], strict=True)):
+            logits = logits_by_hand(model, output)
+            seen = set(sequence[: step + 1]) - {following}
+            others.add(len(sequence[: step + 1]) - len(seen))
+            among = [logit for item, logit in enumerate(logits) if item not in seen]
+            losses.append(math.log(sum(math.exp(logit) for logit in among)) - logits[following])
+    assert others == {0, 1}  # an item that comes again is in the sum
+    found = float(model.compute_loss(windows(*PACKED), training=True))
+    assert found == pytest.approx(np.mean(losses), rel=1e-5 if compute_type == tf.float32 else 0.02)
+
+
 @pytest.mark.parametrize("relative_places", [False, True])
 def test_what_stands_beside_a_sequence_in_its_row_changes_nothing(relative_places):
     model = model_of(encoder={"relative_places": relative_places})

@@ -13,6 +13,8 @@ from tfrec.losses import KnownPositives, gbce, gbce_beta, sampled_softmax
 from tfrec.losses.against_hardest import bpr_max, top1_max
 from tfrec.losses.full_softmax import full_softmax
 from tfrec.losses.row_shares import row_shares
+from tfrec.losses.seen_items import SeenItems
+from tfrec.models.sequences.asked import AskedRows
 from tfrec.models.sequences.item_vectors import ItemVectors
 from tfrec.negatives.item_sampler import ItemSampler
 
@@ -23,6 +25,11 @@ class SoftmaxConfig(Config):
     """Cross-entropy over all items; where the catalogue is small enough nothing is better."""
 
     kind: Literal["softmax"] = "softmax"
+    exclude_seen: bool = Field(
+        False,
+        description="items of a step's own past are left out, but for the true one: for logs in which nothing is taken "
+        "twice, if what was seen is never recommended",
+    )
 
 
 class _Drawn(Config):
@@ -86,29 +93,33 @@ class NextItemLoss:
         """As `model.loss.kind` has it."""
         return str(self._config.kind)
 
+    @property
+    def excludes_seen(self) -> bool:
+        """Whether it wants to know what each row has seen."""
+        return isinstance(self._config, SoftmaxConfig) and self._config.exclude_seen
+
     def __call__(
         self,
-        queries: tf.Tensor,
-        targets: tf.Tensor,
-        weights: tf.Tensor,
+        rows: AskedRows,
         items: ItemVectors,
         seed: tf.Tensor,
         compute_type: tf.DType,
+        seen: SeenItems | None = None,
     ) -> tf.Tensor:
         """Mean over the rows of the global batch, by their weights; a scalar.
 
         Args:
-            queries: float32 [rows, dim].
-            targets: places of the true items among those that can be predicted. int64 [rows]
-            weights: of the rows; 0 where there is nothing to predict. float32 [rows]
+            rows: queries and their true items.
             items: vectors and biases of the items.
             seed: of what is drawn. int32 [2]
             compute_type: of matrix products.
+            seen: what each row has seen, where that is left out.
 
         """
+        queries, targets, weights = rows
         if self._sampler is None:
             shares = row_shares(tf.shape(queries)[0], weights)
-            return full_softmax(queries, *items.catalogue(), targets, shares, compute_type)
+            return full_softmax(queries, *items.catalogue(), targets, shares, compute_type, seen)
         drawn = self._sampler.draw(self._config.num_negatives, seed)
         positives = items.of(targets)
         if isinstance(self._config, SampledSoftmaxConfig):

@@ -56,6 +56,7 @@ def permuted(asked: Asked, order: tf.Tensor, mask: tf.Tensor) -> Asked:
             None if times is None else twice(times),
             sees(segments, twice(order), length),
         ),
+        twice(asked.past),
         twice(asked.ids),
         tf.concat([tf.zeros_like(hidden), is_there], axis=1),
         asked.context._replace(

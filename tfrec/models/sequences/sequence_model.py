@@ -22,6 +22,7 @@ from tfrec.dataset.records import Tensors
 from tfrec.dataset.window_batches import NEXT, SEGMENT, STEP, Windows
 from tfrec.errors import ConfigError
 from tfrec.layers import IdTable, TableShape
+from tfrec.losses.seen_items import SeenItems
 from tfrec.models.base import PredictsContext, RetrievalModel, TwoTowerEmbeddings
 from tfrec.models.inputs import ModelInputs
 from tfrec.models.learning import GradientModel, TrainingRows, frozen_variable
@@ -99,29 +100,24 @@ class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings, PredictsC
         return loss
 
     def _item_loss(self, asked: Asked, queries: tf.Tensor, compute_type: tf.DType) -> tf.Tensor:
-        classes = asked.ids - self._items.first
-        is_known = asked.is_asked & (classes >= 0)
-        if self.is_causal:  # nearly every step is asked: leaving some out would cost more than their logits
-            queries = tf.reshape(queries, [-1, self.config.embedding_dim])
-            targets, weights = tf.where(is_known, classes, 0), tf.cast(is_known, tf.float32)
-        else:
-            queries, targets = tf.boolean_mask(queries, is_known), tf.boolean_mask(classes, is_known)
-            weights = tf.ones_like(queries[:, 0])
-        targets, weights = tf.reshape(targets, [-1]), tf.reshape(weights, [-1])
+        rows = asked.rows(queries, self._items.first, is_causal=self.is_causal)
+        seen = None
+        if self._loss.excludes_seen:
+            past = asked.past - self._items.first
+            seen = SeenItems.of_windows(past, asked.steps.places, self._items.num_classes)
         drawn = self.draw_seed(NEGATIVES_SALT, per_replica=False)
-        return self._loss(queries, targets, weights, self._items, drawn, compute_type)
+        return self._loss(rows, self._items, drawn, compute_type, seen)
 
     def _asked(self, inputs: Tensors, training: bool = False) -> Asked:
         """What a batch of windows asks: here the next item at every step."""
         context = self._context.of_batch(inputs, is_next=False)
-        steps = self._window_steps(inputs, context, training)
-        following = tf.gather(self._ids, inputs[NEXT + ITEM_INDEX])
+        past, following = (tf.gather(self._ids, inputs[prefix + ITEM_INDEX]) for prefix in ("", NEXT))
+        steps = self._window_steps(past, inputs, context, training)
         after = self._context.of_batch(inputs, is_next=True)
         predicted = {name: inputs[NEXT + name] for name in self._next.names}
-        return Asked(steps, following, inputs[SEGMENT] > 0, after, context.times_ms, predicted)
+        return Asked(steps, past, following, inputs[SEGMENT] > 0, after, context.times_ms, predicted)
 
-    def _window_steps(self, inputs: Tensors, context: Context, training: bool) -> Steps:
-        ids = tf.gather(self._ids, inputs[ITEM_INDEX])
+    def _window_steps(self, ids: tf.Tensor, inputs: Tensors, context: Context, training: bool) -> Steps:
         if training:
             ids = partly_hidden(ids, self.config.item_dropout, self.draw_seed(ITEM_SALT))
         return self._steps(ids, inputs[SEGMENT], inputs[STEP], context)
