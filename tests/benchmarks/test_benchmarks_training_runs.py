@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from benchmarks import training_speed
+from benchmarks.training.peers.clock import WARM_UP_STEPS, EpochClock, timed_part
 from benchmarks.training.roofline import Cost, bound_by, mlp_flops, ranking_cost, two_tower_cost
 from benchmarks.training.table import spread
 
@@ -47,6 +48,13 @@ def test_figures_are_medians_with_their_range():
     assert spread([1000.0]) == "1,000"
     assert spread([3.0, 1.0, 2.5], digits=1) == "2.5 (1.0–3.0)"
     assert spread([]) == ""
+
+
+def test_a_part_of_an_epoch_is_timed_behind_its_warm_up():
+    clock, told = EpochClock(), []
+    for batch in timed_part(iter(range(1000)), clock, 3):
+        told.append((batch, clock.begun is not None))
+    assert told == [(batch, batch >= WARM_UP_STEPS) for batch in range(WARM_UP_STEPS + 3)]
 
 
 @pytest.mark.parametrize(

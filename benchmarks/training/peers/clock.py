@@ -6,8 +6,13 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+WARM_UP_STEPS = 10  # before --max-steps are timed
+Batch = TypeVar("Batch")
 
 
 @dataclass
@@ -25,6 +30,16 @@ class EpochClock:
         assert self.begun is not None, "the clock was never started: at least two epochs are needed"
         wall, cpu = time.perf_counter() - self.begun, time.process_time() - self.begun_cpu
         return {"examples_per_second": examples / wall, "examples_per_cpu_second": examples / cpu, "seconds": wall}
+
+
+def timed_part(batches: Iterable[Batch], clock: EpochClock, steps: int) -> Iterator[Batch]:
+    """The batches of the warm-up, behind which the clock starts, and as many more as are timed."""
+    for number, batch in enumerate(batches):
+        if number == WARM_UP_STEPS + steps:
+            return
+        if number == WARM_UP_STEPS:
+            clock.start()
+        yield batch
 
 
 def peer_flags(description: str | None, models: tuple[str, ...]) -> argparse.ArgumentParser:

@@ -17,9 +17,15 @@ from deepctr.feature_column import DenseFeat, SparseFeat, VarLenSparseFeat, get_
 from deepctr.models import WDL, DeepFM  # type: ignore[import-not-found]
 
 from benchmarks.training.exchange import LABEL, auc, read_fields, read_split
-from benchmarks.training.peers.clock import EpochClock, best_epoch, peer_flags, print_result, threads
+from benchmarks.training.peers.clock import (
+    WARM_UP_STEPS,
+    EpochClock,
+    best_epoch,
+    peer_flags,
+    print_result,
+    threads,
+)
 
-WARM_UP_STEPS = 10
 HIDDEN_UNITS = (256, 128, 64)
 
 

@@ -1,7 +1,8 @@
 """RecBole's SASRec through its own Config, dataset, data loader and `Trainer.fit`, with the softmax over all items.
 
 Its data set makes a training row of every event but a user's first: the latest events before it, padded to the full
-length, and the event itself as what is to be predicted. That row is an example.
+length, and the event itself as what is to be predicted. That row is an example. All rows are equally long, so that a
+part of an epoch says what a whole one costs: --max-steps times so many steps and no more.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch  # type: ignore[import-not-found]
@@ -17,11 +19,27 @@ from recbole.data import create_dataset, data_preparation  # type: ignore[import
 from recbole.utils import get_model, init_seed  # type: ignore[import-not-found]
 
 from benchmarks.training.exchange import SPLITS, read_pairs
-from benchmarks.training.peers.clock import EpochClock, peer_flags, print_result, threads
+from benchmarks.training.peers.clock import (
+    WARM_UP_STEPS,
+    EpochClock,
+    peer_flags,
+    print_result,
+    threads,
+    timed_part,
+)
 from benchmarks.training.peers.recbole_ranking import TimedTrainer
 
 NAME = "sequences"
 MODELS = {"sasrec": "SASRec"}
+
+
+class PartTrainer(TimedTrainer):
+    """Trains on the first steps of an epoch alone, and times those behind the warm-up."""
+
+    steps: int
+
+    def _train_epoch(self, train_data: Any, *arguments: Any, **keywords: Any) -> Any:
+        return super()._train_epoch(timed_part(train_data, self.clock, self.steps), *arguments, **keywords)
 
 
 def write_events(splits: dict[str, np.ndarray], directory: Path) -> None:
@@ -61,7 +79,7 @@ def main() -> None:
             "n_heads": 2,
             "train_batch_size": chosen.batch_size,
             "learning_rate": chosen.learning_rate,
-            "epochs": chosen.epochs,
+            "epochs": chosen.epochs if chosen.max_steps is None else 1,
             "seed": chosen.seed,
             "use_gpu": False,
             "show_progress": False,
@@ -72,12 +90,17 @@ def main() -> None:
         dataset = create_dataset(config)
         train, _, _ = data_preparation(config, dataset)
         model = get_model(config["model"])(config, train.dataset)
-        timed = TimedTrainer(config, model)
+        in_epoch = len(train.dataset.inter_feat)
+        if chosen.max_steps is None:
+            timed, examples = TimedTrainer(config, model), (chosen.epochs - 1) * in_epoch
+        else:
+            timed, examples = PartTrainer(config, model), chosen.max_steps * chosen.batch_size
+            timed.steps = chosen.max_steps
+            if WARM_UP_STEPS * chosen.batch_size + examples > in_epoch:
+                flags.error(f"--max-steps {chosen.max_steps}: an epoch has {in_epoch} rows alone")
         timed.clock = EpochClock()
         timed.fit(train, saved=False, verbose=False)
-        in_epoch = len(train.dataset.inter_feat)
-        found = timed.clock.result((chosen.epochs - 1) * in_epoch)
-        print_result(version=torch.__version__, examples_per_epoch=in_epoch, **found)
+        print_result(version=torch.__version__, examples_per_epoch=in_epoch, **timed.clock.result(examples))
 
 
 if __name__ == "__main__":
