@@ -13,19 +13,18 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import tensorflow as tf
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tfrec.dataset.records import Tensors
 from tfrec.dataset.window_batches import SEGMENT, STEP
 from tfrec.errors import ConfigError
 from tfrec.models.inputs import ModelInputs
 from tfrec.models.sequences.asked import Asked
-from tfrec.models.sequences.attention import AttentionConfig
 from tfrec.models.sequences.encoder import Steps
-from tfrec.models.sequences.encoders import EncoderChoice
 from tfrec.models.sequences.history_rows import HistoryRows
 from tfrec.models.sequences.permuted import permuted
-from tfrec.models.sequences.sequence_model import MASK_SALT, ORDER_SALT, SequenceConfig, SequenceModel, with_kind
+from tfrec.models.sequences.sequence_config import SequenceConfig
+from tfrec.models.sequences.sequence_model import MASK_SALT, ORDER_SALT, SequenceModel
 from tfrec.models.sequences.step_context import Context, times_before
 from tfrec.schema import ITEM_INDEX, Schema
 
@@ -33,7 +32,6 @@ from tfrec.schema import ITEM_INDEX, Schema
 class BertConfig(SequenceConfig):
     """Choices of the bidirectional model."""
 
-    encoder: EncoderChoice = Field(AttentionConfig(), description="what reads the sequence, from both sides")
     objective: Literal["masked", "permuted"] = Field(
         "masked",
         description="masked: the hidden items are predicted each for itself; permuted: one after another in a drawn "
@@ -42,23 +40,16 @@ class BertConfig(SequenceConfig):
     mask_share: float = Field(0.3, gt=0, lt=1, description="of the steps that are masked")
     mask_last_share: float = Field(0.3, ge=0, le=1, description="of the segments whose last step is masked besides")
 
-    @field_validator("encoder", mode="before")
-    @classmethod
-    def _attention_unless_named(cls, given: Any) -> Any:
-        return with_kind(given, "attention")
-
 
 class Bert(SequenceModel):
     """Self-attention in both directions over a history with masks."""
 
     Config = BertConfig
+    config: BertConfig
     is_causal: ClassVar[bool] = False
     training_defaults: ClassVar[dict[str, Any]] = {
-        "batch_size": 6400,
-        "learning_rate": 0.003,
+        **SequenceModel.training_defaults,
         "beta_2": 0.98,
-        "schedule": {"kind": "cosine", "warmup_steps": 200},
-        "clip_norm": 1.0,
         "epochs": 80,
         "patience": 20,
     }

@@ -6,14 +6,15 @@ the papers: cross-entropy over sampled items, BPR-max and TOP1-max.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tfrec.models.inputs import ModelInputs
 from tfrec.models.sequences.encoders import EncoderChoice
 from tfrec.models.sequences.recurrent import GruConfig
-from tfrec.models.sequences.sequence_model import SequenceConfig, SequenceModel, with_kind
+from tfrec.models.sequences.sequence_config import SequenceConfig
+from tfrec.models.sequences.sequence_model import SequenceModel
 
 
 class GRUConfig(SequenceConfig):
@@ -21,24 +22,11 @@ class GRUConfig(SequenceConfig):
 
     encoder: EncoderChoice = Field(GruConfig(), description="what reads the sequence; kind swaps it")
 
-    @field_validator("encoder", mode="before")
-    @classmethod
-    def _gru_unless_named(cls, given: Any) -> Any:
-        return with_kind(given, "gru")
-
 
 class GRU(SequenceModel):
     """A recurrent unit over the history."""
 
     Config = GRUConfig
-    training_defaults: ClassVar[dict[str, Any]] = {
-        "batch_size": 6400,
-        "learning_rate": 0.003,
-        "schedule": {"kind": "cosine", "warmup_steps": 200},
-        "clip_norm": 1.0,
-        "epochs": 40,
-        "patience": 10,
-    }
     search_space: ClassVar[dict[str, str]] = {
         "train.learning_rate": "log(0.0005, 0.01)",
         "model.embedding_dim": "[64, 128, 256]",

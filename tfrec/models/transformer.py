@@ -9,38 +9,20 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import Field, field_validator
-
 from tfrec.models.inputs import ModelInputs
-from tfrec.models.sequences.attention import AttentionConfig
-from tfrec.models.sequences.encoders import EncoderChoice
-from tfrec.models.sequences.sequence_model import SequenceConfig, SequenceModel, with_kind
+from tfrec.models.sequences.sequence_config import SequenceConfig
+from tfrec.models.sequences.sequence_model import SequenceModel
 
 
 class TransformerConfig(SequenceConfig):
     """Choices of the transformer."""
-
-    encoder: EncoderChoice = Field(AttentionConfig(), description="what reads the sequence; kind swaps it")
-
-    @field_validator("encoder", mode="before")
-    @classmethod
-    def _attention_unless_named(cls, given: Any) -> Any:
-        return with_kind(given, "attention")
 
 
 class Transformer(SequenceModel):
     """Self-attention over the history."""
 
     Config = TransformerConfig
-    training_defaults: ClassVar[dict[str, Any]] = {
-        "batch_size": 6400,
-        "learning_rate": 0.003,
-        "beta_2": 0.98,
-        "schedule": {"kind": "cosine", "warmup_steps": 200},
-        "clip_norm": 1.0,
-        "epochs": 36,
-        "patience": 10,
-    }
+    training_defaults: ClassVar[dict[str, Any]] = {**SequenceModel.training_defaults, "beta_2": 0.98, "epochs": 36}
     search_space: ClassVar[dict[str, str]] = {
         "train.learning_rate": "log(0.0005, 0.01)",
         "model.embedding_dim": "[64, 128, 192]",

@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
-from pydantic import Field
 
 from tfrec.dataset.records import Tensors
 from tfrec.dataset.window_batches import NEXT, SEGMENT, STEP, Windows
@@ -28,39 +27,37 @@ from tfrec.models.inputs import ModelInputs
 from tfrec.models.learning import GradientModel, TrainingRows, frozen_variable
 from tfrec.models.profiles.cold_start import popularity_prior
 from tfrec.models.sequences.asked import Asked
-from tfrec.models.sequences.encoder import EncoderConfig, Mode, Steps
+from tfrec.models.sequences.encoder import Mode, Steps
 from tfrec.models.sequences.encoders import make_encoder
 from tfrec.models.sequences.history_rows import HistoryRows, by_length, history_rows
-from tfrec.models.sequences.item_dropout import ItemDropoutConfig, partly_hidden
-from tfrec.models.sequences.item_vectors import ItemsConfig, ItemVectors
-from tfrec.models.sequences.next_context import NextContext, NextContextConfig
-from tfrec.models.sequences.next_item_loss import LossConfig, NextItemLoss
-from tfrec.models.sequences.step_context import Context, ContextConfig, StepContext
+from tfrec.models.sequences.item_dropout import partly_hidden
+from tfrec.models.sequences.item_vectors import ItemVectors
+from tfrec.models.sequences.next_context import NextContext
+from tfrec.models.sequences.next_item_loss import NextItemLoss
+from tfrec.models.sequences.sequence_config import SequenceConfig
+from tfrec.models.sequences.step_context import Context, StepContext
 from tfrec.schema import ITEM_INDEX, Schema, SequenceFeature
 
 ENCODER_SALT, NEGATIVES_SALT, MASK_SALT, CONTEXT_SALT, ORDER_SALT, ITEM_SALT = 1, 2, 3, 4, 5, 6
 LONGEST = 200  # unless told
 
 
-class SequenceConfig(ItemsConfig, ItemDropoutConfig, ContextConfig, NextContextConfig):
-    """Choices that all sequence models have."""
-
-    length: int | None = Field(
-        None, ge=1, description="events that are read, at most those of the dataset's history; null: those, 200 at most"
-    )
-    loss: LossConfig | None = Field(
-        None, description="kind says which; null: softmax up to 20,000 items, sampled_softmax above"
-    )
-
-
 class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings, PredictsContext):
     """Steps → encoder → scores of the next item."""
 
-    config: Any  # a SequenceConfig with an `encoder`
+    config: SequenceConfig
     training_rows: TrainingRows = "windows"
     is_causal: ClassVar[bool] = True
+    training_defaults: ClassVar[dict[str, Any]] = {
+        "batch_size": 6400,
+        "learning_rate": 0.003,
+        "schedule": {"kind": "cosine", "warmup_steps": 200},
+        "clip_norm": 1.0,
+        "epochs": 40,
+        "patience": 10,
+    }
 
-    def __init__(self, config: Any, inputs: ModelInputs, seed: int, name: str) -> None:
+    def __init__(self, config: SequenceConfig, inputs: ModelInputs, seed: int, name: str) -> None:
         super().__init__(name=name)
         self.config = config
         self.inputs = inputs
@@ -235,14 +232,10 @@ class SequenceModel(RetrievalModel, GradientModel, TwoTowerEmbeddings, PredictsC
 
     @classmethod
     def activations(cls, config: Any, schema: Schema) -> int:
-        encoder: EncoderConfig = config.encoder
-        return config.embedding_dim + encoder.activations(config.embedding_dim, cls.windows(config, schema).length)
+        return config.embedding_dim + config.encoder.activations(
+            config.embedding_dim, cls.windows(config, schema).length
+        )
 
     @property
     def state(self) -> list[tf.Variable]:
         return [*self.trainable_variables, *self._items.state, *self._next.state, self._prior, self._vectors]
-
-
-def with_kind(given: Any, kind: str) -> Any:
-    """A section of a config that names no kind → that of the default, so that one key of it can be set alone."""
-    return {"kind": kind, **given} if isinstance(given, dict) else given
