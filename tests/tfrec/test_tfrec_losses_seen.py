@@ -92,3 +92,14 @@ def test_who_has_seen_all_but_the_true_item_loses_nothing():
         loss = full_softmax(queries, tf.ones([4, DIM]), tf.zeros(4), tf.constant([3, 3, 3]), weights, seen=seen)
     assert float(loss) == pytest.approx(0, abs=1e-6)
     np.testing.assert_allclose(tape.gradient(loss, queries), np.zeros([3, DIM]), atol=1e-6)
+
+
+def test_the_shape_of_the_offsets_is_known_to_a_graph():
+    """TensorFlow's estimates of costs complain of a softmax whose rank is unknown, once a step that is traced."""
+
+    @tf.function(autograph=False)
+    def rank(targets, num_items):
+        seen = SeenItems.of_windows(tf.constant(SEEN), tf.constant(PLACES), ITEMS)
+        return tf.constant(seen.offsets(tf.constant(0), targets, num_items).shape.rank or -1)
+
+    assert int(rank(tf.constant([1, 2]), tf.constant(ITEMS))) == 2

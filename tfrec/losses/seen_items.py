@@ -61,6 +61,7 @@ class SeenItems(NamedTuple):
         left_out = tf.where(is_past & (items != tf.cast(targets, tf.int32)[:, None]), items, num_items)
         # Counting is the fastest way to a matrix of few entries: scattering takes three times as long on a CPU. What is
         # not below `size` is not counted.
-        return tf.raw_ops.DenseBincount(
+        found = tf.raw_ops.DenseBincount(
             input=left_out, size=num_items, weights=tf.fill(tf.shape(left_out), LEFT_OUT), binary_output=False
         )
+        return tf.ensure_shape(found, [None, None])
