@@ -149,7 +149,7 @@ def test_what_comes_next_is_learnt(objective):
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"encoder": {"kind": "gru"}}, r"^model.encoder.kind=gru: reads in one direction[^\n]*choose attention$"),
+        ({"encoder": {"kind": "gru"}}, r"^model.encoder.kind=gru: reads in one direction[^\n]*choose attention, hstu$"),
         (
             {"loss": {"kind": "softmax", "exclude_seen": True}},
             r"^model.loss.exclude_seen: masked items[^\n]*leave it out$",

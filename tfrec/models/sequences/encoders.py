@@ -9,12 +9,14 @@ from pydantic import Field
 from tfrec.errors import ConfigError
 from tfrec.models.sequences.attention import AttentionConfig, AttentionEncoder
 from tfrec.models.sequences.encoder import EncoderConfig, SequenceEncoder
+from tfrec.models.sequences.hstu import HstuConfig, HstuEncoder
 from tfrec.models.sequences.recurrent import GruConfig, GruEncoder
 
-EncoderChoice = Annotated[AttentionConfig | GruConfig, Field(discriminator="kind")]
+EncoderChoice = Annotated[AttentionConfig | HstuConfig | GruConfig, Field(discriminator="kind")]
 
 _ENCODERS: dict[type[EncoderConfig], type[SequenceEncoder]] = {
     AttentionConfig: AttentionEncoder,
+    HstuConfig: HstuEncoder,
     GruConfig: GruEncoder,
 }
 
