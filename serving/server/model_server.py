@@ -17,8 +17,9 @@ from serving.server.models.manager import ModelManager
 from serving.server.options import ModelOptions, ServerOptions
 from serving.server.rest.app import RestApp
 from serving.server.rest.http_server import HttpServer
+from serving.server.rpc.call_threads import CallThreads
 from serving.server.rpc.health import Health
-from serving.server.rpc.listener import open_grpc_server
+from serving.server.rpc.listener import call_threads, open_grpc_server
 from serving.server.rpc.model_service import ModelService
 from serving.server.rpc.prediction_service import PredictionService
 from serving.server.siblings import Siblings
@@ -41,6 +42,7 @@ class ModelServer:
             ),
         )
         self._grpc_server: grpc.Server | None = None
+        self._threads: CallThreads | None = None
         self._health: Health | None = None
         self._http_server: HttpServer | None = None
         self._watch: ConfigWatch | None = None
@@ -114,6 +116,9 @@ class ModelServer:
         if grpc_ended is not None:
             grpc_ended.wait()
             self._grpc_server = None
+        if self._threads is not None:
+            self._threads.close()
+            self._threads = None
         self._manager.stop()
 
     def __enter__(self) -> ModelServer:
@@ -149,7 +154,8 @@ class ModelServer:
         return self._options.models
 
     def _open_ports(self) -> None:
-        server, self._port = open_grpc_server(self._options, self._register)
+        self._threads = call_threads(self._options.grpc)
+        server, self._port = open_grpc_server(self._options, self._threads, self._register)
         self._grpc_server = server
         rest = self._options.rest
         if rest is not None:

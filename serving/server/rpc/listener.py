@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent import futures
 
 import grpc
 
-from serving.server.options import ServerOptions, TlsOptions
+from serving.server.options import GrpcOptions, ServerOptions, TlsOptions
+from serving.server.rpc.call_threads import CallThreads
 from tfrec.errors import ConfigError
 
 
-def open_grpc_server(options: ServerOptions, register: Callable[[grpc.Server], None]) -> tuple[grpc.Server, int]:
+def call_threads(options: GrpcOptions) -> CallThreads:
+    """Return the threads that answer a server's calls."""
+    # Each call that is held up may bring a message of the largest size, hence a limit.
+    return CallThreads(options.max_threads, options.max_threads + options.max_waiting_calls)
+
+
+def open_grpc_server(
+    options: ServerOptions, threads: CallThreads, register: Callable[[grpc.Server], None]
+) -> tuple[grpc.Server, int]:
     """Return a gRPC server with the services that `register` adds, not started, and its port.
 
     Raises ConfigError for an address that can't be listened on.
     """
-    # A call takes a thread before its message is there. With no more threads than may work at once, a few callers that
-    # are slow to send theirs would keep all others out. Each may bring a message of the largest size, hence a limit.
-    num_threads = options.grpc.max_threads + options.grpc.max_waiting_calls
-    pool = futures.ThreadPoolExecutor(num_threads, thread_name_prefix="call")
     server = grpc.server(
-        pool, options=_channel_options(options), maximum_concurrent_rpcs=options.grpc.max_concurrent_calls
+        threads, options=_channel_options(options), maximum_concurrent_rpcs=options.grpc.max_concurrent_calls
     )
     register(server)
     host = f"[{options.host}]" if ":" in options.host else options.host
