@@ -28,9 +28,12 @@ _FIELDS: dict[int, tuple[str, np.dtype[Any]]] = {
     types_pb2.DT_STRING: ("string_val", np.dtype(object)),
 }
 _DTYPES: dict[np.dtype[Any], int] = {numpy_dtype: dtype for dtype, (_, numpy_dtype) in _FIELDS.items()}
+# Those whose values have a fixed width, with their number in types.proto.
+NUMBERS = {numpy_dtype: dtype for numpy_dtype, dtype in _DTYPES.items() if not numpy_dtype.hasobject}
 
 # A small message may ask for a huge tensor: one value fills any shape.
 MAX_BYTES = 2**31 - 1
+_OTHER = ("", np.dtype(object))
 _LARGEST_ITEM_BYTES = 16  # complex128
 _STRING_BYTES = 24  # of TensorFlow's string, beside its text
 
@@ -40,20 +43,27 @@ def decode(proto: tensor_pb2.TensorProto, max_bytes: int = MAX_BYTES) -> Array:
 
     Raises ValueError when the proto does not hold a whole tensor, or one of more than `max_bytes`.
     """
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+    # Each look into a message makes an object, so each is taken once: on small tensors they are most of the time.
+    tensor_shape = proto.tensor_shape
+    shape = [dim.size for dim in tensor_shape.dim]
+    if tensor_shape.unknown_rank or (shape and min(shape) < 0):
         raise ValueError("the shape is not fully known")
-    item_bytes = _FIELDS[proto.dtype][1].itemsize if proto.dtype in _FIELDS else _LARGEST_ITEM_BYTES
-    if math.prod(shape) * item_bytes + _bytes_of_filled_text(proto, math.prod(shape)) > max_bytes:
-        raise ValueError(f"the shape {list(shape)} takes more than {max_bytes} bytes")
+    size = math.prod(shape)
+    dtype = proto.dtype
+    field, numpy_dtype = _FIELDS.get(dtype, _OTHER)
+    num_bytes = size * (numpy_dtype.itemsize if field else _LARGEST_ITEM_BYTES)
+    if dtype == types_pb2.DT_STRING:
+        num_bytes += _bytes_of_filled_text(proto, size)
+    if num_bytes > max_bytes:
+        raise ValueError(f"the shape {shape} takes more than {max_bytes} bytes")
     try:
         # Not `tf.make_ndarray` for all: on small tensors it takes as long as a small model's whole run.
-        if proto.dtype not in _FIELDS:
+        if not field:
             return tf.make_ndarray(proto)
-        field, numpy_dtype = _FIELDS[proto.dtype]
-        if proto.tensor_content and not numpy_dtype.hasobject:
-            return np.frombuffer(proto.tensor_content, numpy_dtype).reshape(shape)
-        return _filled(getattr(proto, field), numpy_dtype, math.prod(shape)).reshape(shape)
+        content = proto.tensor_content
+        if content and not numpy_dtype.hasobject:
+            return np.frombuffer(content, numpy_dtype).reshape(shape)
+        return _filled(getattr(proto, field), numpy_dtype, size).reshape(shape)
     except (TypeError, KeyError, OverflowError, MemoryError) as error:
         raise ValueError(str(error)) from error
 
@@ -61,7 +71,7 @@ def decode(proto: tensor_pb2.TensorProto, max_bytes: int = MAX_BYTES) -> Array:
 def _bytes_of_filled_text(proto: tensor_pb2.TensorProto, size: int) -> int:
     """Return what a string tensor of `size` takes beyond what the message holds: its last text once for each place."""
     num_given = len(proto.string_val)
-    if proto.dtype != types_pb2.DT_STRING or size <= num_given:
+    if size <= num_given:
         return 0
     text_bytes = len(proto.string_val[-1]) if num_given else 0
     return (size - num_given) * (text_bytes + _STRING_BYTES)

@@ -6,7 +6,7 @@ import threading
 from types import TracebackType
 
 import grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from tensorflow_serving.apis import model_service_pb2_grpc
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from serving.server.calls.inference import Inference, InferenceOptions
@@ -21,7 +21,7 @@ from serving.server.rpc.call_threads import CallThreads
 from serving.server.rpc.health import Health
 from serving.server.rpc.listener import call_threads, open_grpc_server
 from serving.server.rpc.model_service import ModelService
-from serving.server.rpc.prediction_service import PredictionService
+from serving.server.rpc.prediction_service import PredictionService, add_prediction_service
 from serving.server.siblings import Siblings
 
 
@@ -36,7 +36,6 @@ class ModelServer:
             self._manager,
             self._metrics,
             InferenceOptions(
-                as_content=options.enable_serialization_as_tensor_content,
                 checks_method_name=options.checks_method_name,
                 max_tensor_bytes=options.max_request_bytes,
             ),
@@ -171,8 +170,8 @@ class ModelServer:
         server.start()
 
     def _register(self, server: grpc.Server) -> None:
-        prediction = PredictionService(self._inference, self._options.grpc)
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
+        as_content = self._options.enable_serialization_as_tensor_content
+        add_prediction_service(PredictionService(self._inference, self._options.grpc, as_content=as_content), server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self._reload, self._manager), server)
         if self._options.grpc.has_health_service:
             self._health = Health(server)

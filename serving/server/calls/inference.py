@@ -21,6 +21,7 @@ from serving.server.calls.examples import INPUTS, serialized_examples
 from serving.server.calls.methods import find_signature
 from serving.server.calls.multi_inference import multi_inference
 from serving.server.calls.predict import DEFAULT_SIGNATURE, predict
+from serving.server.calls.prediction import Prediction
 from serving.server.metrics import ServerMetrics
 from serving.server.models.manager import ModelManager
 from serving.server.runtime.servable import Servable
@@ -36,7 +37,6 @@ _Response = TypeVar("_Response")
 class InferenceOptions:
     """`checks_method_name` holds Classify and Regress to signatures that say they are for them; TF 2 exports don't."""
 
-    as_content: bool = False
     checks_method_name: bool = False
     max_tensor_bytes: int = MAX_BYTES
 
@@ -53,19 +53,16 @@ class Inference:
         self._metrics = metrics
         self._options = options
 
-    def predict(
-        self, request: predict_pb2.PredictRequest, timeout_seconds: float, entrypoint: str
-    ) -> predict_pb2.PredictResponse:
+    def predict(self, request: predict_pb2.PredictRequest, timeout_seconds: float, entrypoint: str) -> Prediction:
         """Run one signature on the request's tensors."""
 
-        def answer() -> predict_pb2.PredictResponse:
+        def answer() -> Prediction:
             with self._manager.lease(_spec(request)) as (servable, version):
                 return predict(
                     servable,
                     version,
                     request,
                     timeout_seconds=timeout_seconds,
-                    as_content=self._options.as_content and entrypoint != "REST",
                     max_bytes=self._options.max_tensor_bytes,
                 )
 

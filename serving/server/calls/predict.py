@@ -11,9 +11,10 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
 from serving import tensors
+from serving.server.calls.prediction import Prediction
 from serving.server.runtime.runtime_options import NO_TIMEOUT
 from serving.server.runtime.servable import Servable, Signature
-from serving.server.status import failed_precondition, invalid_argument
+from serving.server.status import StatusError, failed_precondition, invalid_argument
 from serving.tensors import Array
 
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
@@ -25,9 +26,8 @@ def predict(
     request: predict_pb2.PredictRequest,
     *,
     timeout_seconds: float = NO_TIMEOUT,
-    as_content: bool = False,
     max_bytes: int = tensors.MAX_BYTES,
-) -> predict_pb2.PredictResponse:
+) -> Prediction:
     """Answer `request` with `servable`, which is `version` of its model.
 
     No tensor may take more than `max_bytes`. Raises StatusError for a request that does not fit the signature, and
@@ -37,39 +37,24 @@ def predict(
     signature = servable.signatures.get(signature_name)
     if signature is None:
         raise failed_precondition(f'Serving signature key "{signature_name}" not found.')
-    _check_number_of_inputs(signature, request)
     inputs = _inputs(signature, request, max_bytes)
     aliases = _output_aliases(signature, request)
     values = servable.run_signature(signature_name, inputs, aliases, timeout_seconds)
-    response = predict_pb2.PredictResponse()
-    response.model_spec.name = request.model_spec.name
-    response.model_spec.signature_name = signature_name
-    response.model_spec.version.value = version
-    for alias, value in zip(aliases, values, strict=True):
-        response.outputs[alias].CopyFrom(tensors.encode(value, as_content=as_content))
-    return response
-
-
-def _check_number_of_inputs(signature: Signature, request: predict_pb2.PredictRequest) -> None:
-    num_sent, num_inputs = len(request.inputs), len(signature.input_handles)
-    if num_sent == num_inputs or (num_sent < num_inputs and signature.defaults):
-        return
-    sent, allowed = set(request.inputs), set(signature.input_handles)
-    raise invalid_argument(
-        f"input size does not match signature: {num_sent}!={num_inputs} "
-        f"len({{{_joined(sent)}}}) != len({{{_joined(allowed)}}}). "
-        f"Sent extra: {{{_joined(sent - allowed)}}}. Missing but required: {{{_joined(allowed - sent)}}}."
-    )
+    return Prediction(request.model_spec.name, signature_name, version, dict(zip(aliases, values, strict=True)))
 
 
 def _inputs(signature: Signature, request: predict_pb2.PredictRequest, max_bytes: int) -> dict[str, Array]:
+    sent = request.inputs
+    num_sent, num_inputs = len(sent), len(signature.input_handles)
+    if num_sent != num_inputs and not (num_sent < num_inputs and signature.defaults):
+        raise _wrong_number_of_inputs(signature, sent)
     inputs: dict[str, Array] = {}
-    used = set()
+    used = []
     for alias in signature.input_handles:
-        if alias in request.inputs:
-            used.add(alias)
+        if alias in sent:
+            used.append(alias)
             try:
-                inputs[alias] = tensors.decode(request.inputs[alias], max_bytes)
+                inputs[alias] = tensors.decode(sent[alias], max_bytes)
             except ValueError:
                 raise invalid_argument(f"tensor parsing error: {alias}") from None
         elif alias in signature.defaults:
@@ -78,14 +63,22 @@ def _inputs(signature: Signature, request: predict_pb2.PredictRequest, max_bytes
             raise invalid_argument(
                 f"Signature input alias: {alias}(feed name: {signature.definition.inputs[alias].name}) "
                 f"not found in request and no default value provided. Inputs expected to be in the request "
-                f"{{{_joined(request.inputs)}}}, or default input alias set: {_joined(signature.defaults)}"
+                f"{{{_joined(sent)}}}, or default input alias set: {_joined(signature.defaults)}"
             )
-    if len(used) != len(request.inputs):
+    if len(used) != num_sent:
         raise invalid_argument(
-            f"Inputs contains invalid name. Used request inputs: {_joined(used)}, "
-            f"request input: {_joined(request.inputs)}"
+            f"Inputs contains invalid name. Used request inputs: {_joined(used)}, request input: {_joined(sent)}"
         )
     return inputs
+
+
+def _wrong_number_of_inputs(signature: Signature, inputs: Iterable[str]) -> StatusError:
+    sent, allowed = set(inputs), set(signature.input_handles)
+    return invalid_argument(
+        f"input size does not match signature: {len(sent)}!={len(allowed)} "
+        f"len({{{_joined(sent)}}}) != len({{{_joined(allowed)}}}). "
+        f"Sent extra: {{{_joined(sent - allowed)}}}. Missing but required: {{{_joined(allowed - sent)}}}."
+    )
 
 
 def _output_aliases(signature: Signature, request: predict_pb2.PredictRequest) -> list[str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
+from types import TracebackType
 
 from tensorflow_serving.apis import model_pb2
 
 from serving.server.models.served_model import Progress, ServedModel
-from serving.server.models.served_version import State, VersionStatus
+from serving.server.models.served_version import ServedVersion, State, VersionStatus
 from serving.server.models.version_dirs import check_base_path
 from serving.server.options import LoadOptions, ModelOptions
 from serving.server.runtime.servable import Servable
@@ -23,6 +23,24 @@ _CANCEL_CHECK_SECONDS = 0.1
 
 class UnavailableError(Exception):
     """Some of the configured models could not be loaded."""
+
+
+class Lease:
+    """A servable, and its version, held for the length of one request."""
+
+    __slots__ = ("_servable", "_version")
+
+    def __init__(self, version: ServedVersion, servable: Servable) -> None:
+        self._version = version
+        self._servable = servable
+
+    def __enter__(self) -> tuple[Servable, int]:
+        return self._servable, self._version.number
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._version.release()
 
 
 class ModelManager:
@@ -63,9 +81,8 @@ class ModelManager:
                     present.reconfigure(options)
             self._wait_until_available(added, cancel or threading.Event())
 
-    @contextlib.contextmanager
-    def lease(self, spec: model_pb2.ModelSpec) -> Iterator[tuple[Servable, int]]:
-        """Hold the servable that `spec` asks for, and its version, for the length of one request.
+    def lease(self, spec: model_pb2.ModelSpec) -> Lease:
+        """Hold the servable that `spec` asks for: `with manager.lease(spec) as (servable, version)`, for one request.
 
         Raises StatusError as TF Serving does when there is none.
         """
@@ -77,11 +94,7 @@ class ModelManager:
         if held is None:
             asked = f"Latest({spec.name})" if number is None else f"Specific({spec.name}, {number})"
             raise not_found(f"Servable not found for request: {asked}")
-        version, servable = held
-        try:
-            yield servable, version.number
-        finally:
-            version.release()
+        return Lease(*held)
 
     def asked_version(self, spec: model_pb2.ModelSpec) -> int | None:
         """Return the version that `spec` names by number or label, or None. Raises StatusError for no such label."""

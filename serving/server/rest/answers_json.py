@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, regression_pb2
 
-from serving import tensors
 from serving.server.calls.inference import SIGNATURE_DEF
 from serving.server.status import invalid_argument
 from serving.tensors import Array
@@ -23,9 +21,9 @@ _BYTES_SUFFIX = "_bytes"
 _DIGITS = {np.dtype(np.float32): 9, np.dtype(np.float64): 17}
 
 
-def rows_json(outputs: Mapping[str, tensor_pb2.TensorProto]) -> str:
+def rows_json(outputs: Mapping[str, Array]) -> str:
     """Return `{"predictions": […]}`: one value, or one object of values, per row."""
-    arrays = _arrays(outputs)
+    arrays = _in_order(outputs)
     num_rows = -1
     for name, array in arrays.items():
         if array.ndim == 0:
@@ -47,9 +45,9 @@ def rows_json(outputs: Mapping[str, tensor_pb2.TensorProto]) -> str:
     return '{\n    "predictions": [' + ", ".join(rows) + "\n    ]\n}"
 
 
-def columns_json(outputs: Mapping[str, tensor_pb2.TensorProto]) -> str:
+def columns_json(outputs: Mapping[str, Array]) -> str:
     """Return `{"outputs": …}`: one tensor, or one object of tensors."""
-    columns = {name: _whole(name, array) for name, array in _arrays(outputs).items()}
+    columns = {name: _whole(name, array) for name, array in _in_order(outputs).items()}
     if len(columns) == 1:
         return '{\n    "outputs": ' + next(iter(columns.values())) + "\n}"
     lines = [f"        {json.dumps(name, ensure_ascii=False)}: {column}" for name, column in columns.items()]
@@ -95,10 +93,10 @@ def _as_dict(message: Message) -> dict[str, Any]:
     )
 
 
-def _arrays(outputs: Mapping[str, tensor_pb2.TensorProto]) -> dict[str, Array]:
+def _in_order(outputs: Mapping[str, Array]) -> dict[str, Array]:
     if not outputs:
         raise invalid_argument("Cannot convert empty tensor map to JSON")
-    return {name: tensors.decode(outputs[name]) for name in sorted(outputs)}
+    return {name: outputs[name] for name in sorted(outputs)}
 
 
 def _rows(name: str, array: Array) -> list[str]:

@@ -136,9 +136,9 @@ class RestApp:
                 return answers_json.regressions_json(regressed.result)
             case _:
                 request, has_rows = predict_request(body, asked.spec, self._inference.input_infos)
-                response = self._inference.predict(request, timeout_seconds, ENTRYPOINT)
+                prediction = self._inference.predict(request, timeout_seconds, ENTRYPOINT)
                 to_json = answers_json.rows_json if has_rows else answers_json.columns_json
-                return to_json(response.outputs)
+                return to_json(prediction.outputs)
 
 
 @contextlib.contextmanager

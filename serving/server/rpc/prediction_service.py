@@ -21,25 +21,41 @@ from serving.server.rpc.answers import ends_with_status, seconds_left
 from serving.server.rpc.turns import Turns
 from serving.server.rpc.unread import UnreadAnswers
 
+SERVICE = "tensorflow.serving.PredictionService"
 ENTRYPOINT = "GRPC"
 
 _Response = TypeVar("_Response")
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """The methods of `Inference` over gRPC."""
+def add_prediction_service(service: PredictionService, server: grpc.Server) -> None:
+    """Let `server` answer PredictionService's calls."""
+    # The first handler that knows a method is the one that is asked. This one leaves the answer's bytes as they are.
+    predict = grpc.unary_unary_rpc_method_handler(
+        service.Predict, request_deserializer=predict_pb2.PredictRequest.FromString
+    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Predict": predict}),))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
 
-    def __init__(self, inference: Inference, options: GrpcOptions) -> None:
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """The methods of `Inference` over gRPC; Predict answers with raw `tensor_content` where `as_content` is set."""
+
+    def __init__(self, inference: Inference, options: GrpcOptions, *, as_content: bool) -> None:
         self._inference = inference
+        self._as_content = as_content
         self._turns = Turns(options.max_threads)
         self._unread = UnreadAnswers(options.max_unread_bytes)
 
     @ends_with_status
     def Predict(  # noqa: N802
         self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
-    ) -> predict_pb2.PredictResponse:
-        """Run one signature on the request's tensors."""
-        return self._answer(self._inference.predict, request, context)
+    ) -> bytes:
+        """Run one signature on the request's tensors; return a PredictResponse's bytes."""
+        with self._turns:
+            prediction = self._inference.predict(request, seconds_left(context), ENTRYPOINT)
+            answer = prediction.serialized(as_content=self._as_content)
+        self._unread.add(len(answer), context)
+        return answer
 
     @ends_with_status
     def Classify(  # noqa: N802
