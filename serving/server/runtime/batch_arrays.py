@@ -18,7 +18,7 @@ def joined(calls: Sequence[Mapping[str, Array]], options: BatchingOptions) -> tu
     element, as TF Serving does.
     """
     num_rows = sum(len(next(iter(inputs.values()))) for inputs in calls)
-    num_added = options.padded_size(num_rows) - num_rows
+    num_added = options.padded_size(num_rows) - num_rows if options.allowed_batch_sizes else 0
     if len(calls) == 1 and not num_added:
         return calls[0], num_rows
     batch: dict[str, Array] = {}

@@ -1,8 +1,9 @@
 """Dynamic batching: calls of one signature that wait at the same time run as one.
 
 No thread is kept for it. A call that opens a batch while a place is free runs that batch itself, in its own thread; one
-that finds all places taken leaves its batch open for others to join, until a place is handed to it. So a lone call pays
-nothing, and the batches grow with the load, which is what TF Serving does with `batch_timeout_micros` 0.
+that finds all places taken leaves its batch open for others to join, until a place is handed to it. Where batches do
+not wait to fill, and a place is free, a call runs as if there were no batching. So it costs nothing while there is
+nothing to gain, and the batches grow with the load, as TF Serving's do with `batch_timeout_micros` 0.
 
 Beyond TF Serving: only calls with equal dtypes and shapes share a batch, and the calls of a batch that failed are run
 again one by one. There a call that does not fit fails everybody's.
@@ -73,6 +74,8 @@ class Batcher:
             raise invalid_argument(
                 f"Task size {num_rows} is larger than maximum input batch size {self._options.max_batch_size}"
             )
+        if self._options.batch_timeout_micros == 0 and self._take_place():
+            return self._run_alone(inputs, num_rows, timeout_seconds)
         call = _Call(inputs, num_rows, time.monotonic() + timeout_seconds)
         call.wake.acquire()
         batch = self._join(call)
@@ -88,6 +91,20 @@ class Batcher:
             raise error
         finally:
             del error
+
+    def _take_place(self) -> bool:
+        """Take a place, if one is free and no batch waits for it."""
+        with self._lock:
+            is_free = not self._open and self._num_places_taken < self._options.num_batch_threads
+            self._num_places_taken += is_free
+        return is_free
+
+    def _run_alone(self, inputs: Mapping[str, Array], num_rows: int, timeout_seconds: float) -> Sequence[Array]:
+        try:
+            padded, num_padded_rows = joined([inputs], self._options)
+            return parted(self._run(padded, timeout_seconds), [num_rows], num_padded_rows)[0]
+        finally:
+            self._hand_on()
 
     def _join(self, call: _Call) -> _Batch:
         """Put the call in a batch. It leads it, if it opened it and a place is free."""
@@ -176,9 +193,10 @@ class Batcher:
 def _num_rows(inputs: Mapping[str, Array]) -> int:
     if not inputs:
         raise invalid_argument("Batching Run() must have at least one input tensor")
-    if any(array.ndim == 0 for array in inputs.values()):
+    shapes = [array.shape for array in inputs.values()]
+    if () in shapes:
         raise invalid_argument("Batching Run() input tensors must have at least one dimension")
-    sizes = {len(array) for array in inputs.values()}
-    if len(sizes) > 1:
+    num_rows = shapes[0][0]
+    if any(shape[0] != num_rows for shape in shapes):
         raise invalid_argument("Batching Run() input tensors must have equal 0th-dimension size")
-    return sizes.pop()
+    return num_rows
