@@ -32,6 +32,7 @@ def options_of(flags: argparse.Namespace) -> ServerOptions:
         load=_load(flags),
         grpc=GrpcOptions(
             max_threads=_grpc_threads(flags),
+            num_threads=GrpcOptions().max_threads if flags.enable_batching else 0,
             socket_path=flags.grpc_socket_path,
             tls=read_tls(flags.ssl_config_file) if flags.ssl_config_file else None,
             has_health_service=flags.enable_grpc_healthcheck_service,

@@ -68,11 +68,13 @@ class GrpcOptions:
     """The gRPC side, but for its port.
 
     `max_threads` calls are answered at once; `max_waiting_calls` more may be in memory, whole or still being sent.
+    `num_threads` take calls as long as none of these waits for a batch (0: as many as are answered at once).
     Calls beyond `max_concurrent_calls`, or beyond `max_unread_bytes` of answers that wait to be read, end with
     RESOURCE_EXHAUSTED.
     """
 
     max_threads: int = 4 * (os.cpu_count() or 1)
+    num_threads: int = 0
     max_waiting_calls: int = 64
     max_concurrent_calls: int = 4096
     max_unread_bytes: int = 2**30

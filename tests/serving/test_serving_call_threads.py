@@ -6,7 +6,9 @@ import weakref
 
 import pytest
 
+from serving.server.rpc import call_threads
 from serving.server.rpc.call_threads import CallThreads
+from serving.server.runtime.waiting import wait_for
 
 
 @pytest.fixture
@@ -64,6 +66,24 @@ def test_calls_that_are_held_up_keep_no_other_out_and_their_threads_end_later(th
         return num_alive(threads) == 2
 
     eventually(is_back)
+
+
+def test_calls_that_wait_for_others_lend_their_place_at_once(threads_of, monkeypatch):
+    monkeypatch.setattr(call_threads, "PATIENCE_SECONDS", 60)  # none counts as held up
+    threads, last, left = threads_of(2, 12), threading.Lock(), threading.Semaphore(0)
+    last.acquire()
+
+    def wait():
+        wait_for(last)
+        last.release()
+        left.release()
+
+    for _ in range(9):
+        threads.submit(wait)
+    threads.submit(last.release)
+    for _ in range(9):
+        assert left.acquire(timeout=20)
+    assert threads._num_waiting == 0
 
 
 def test_there_are_never_more_threads_than_allowed(threads_of):

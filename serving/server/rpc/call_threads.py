@@ -1,4 +1,4 @@
-"""The threads that answer calls: few while all get on, more in the place of those that are held up.
+"""The threads that answer calls: few while all get on, more in the place of those that wait or are held up.
 
 gRPC gives a call to a thread before its message is there, so a few callers who are slow to send theirs could hold all
 threads of a small pool. A large one costs: each call then wakes a thread that sleeps, where a busy thread would have
@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from serving.server.runtime.waiting import LendingThread
+
 # A thread that has had its call for longer than this counts as held up.
 PATIENCE_SECONDS = 0.02
 
@@ -23,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class CallThreads:
-    """What `grpc.server` takes as its thread pool: `num_threads`, and one more for each that is held up.
+    """What `grpc.server` takes as its thread pool: `num_threads`, and one more for each that waits or is held up.
 
     There are never more than `most_threads`. First come, first served. Safe to use from many threads.
     """
@@ -35,6 +37,8 @@ class CallThreads:
         self._lock = threading.Lock()
         self._threads: set[_CallThread] = set()
         self._num_wanted = num_threads
+        self._num_waiting = 0
+        self._most_waiting = 0  # since `_watch` looked last
         self._num_calls = 0
         self._is_watched = False
         self._is_closed = False
@@ -57,6 +61,20 @@ class CallThreads:
         self._queue.put(call)
         return call
 
+    def lend(self) -> None:
+        """Note that a thread waits for other calls, and let another take what comes."""
+        with self._lock:
+            self._num_waiting += 1
+            self._most_waiting = max(self._most_waiting, self._num_waiting)
+            self._num_wanted = max(self._num_wanted, min(self._num_threads + self._num_waiting, self._most_threads))
+            if len(self._threads) < min(self._num_wanted, self._num_calls):
+                self._add_thread()
+
+    def take_back(self) -> None:
+        """Note that such a thread goes on."""
+        with self._lock:
+            self._num_waiting -= 1
+
     def close(self) -> None:
         """Let each thread end after the calls that have been submitted."""
         with self._lock:
@@ -64,7 +82,7 @@ class CallThreads:
         self._queue.put(None)
 
     def _add_thread(self) -> None:
-        added = _CallThread(self._work)
+        added = _CallThread(self, self._work)
         self._threads.add(added)
         added.start()
 
@@ -92,7 +110,9 @@ class CallThreads:
             time.sleep(PATIENCE_SECONDS)
             with self._lock:
                 num_held_up = sum(thread.is_held_up() for thread in self._threads)
-                self._num_wanted = min(self._num_threads + num_held_up, self._most_threads)
+                # Not as few as wait at this moment: a batch that ends lets all go on, and the next lets as many wait.
+                self._num_wanted = min(self._num_threads + num_held_up + self._most_waiting, self._most_threads)
+                self._most_waiting = self._num_waiting
                 if self._num_calls <= self._num_threads:
                     self._is_watched = False
                     return
@@ -127,19 +147,29 @@ class _Call:
         callback(self)
 
 
-class _CallThread(threading.Thread):
+class _CallThread(LendingThread):
     """A thread that counts when it takes a call and when it has ended it, so that others see whether it gets on."""
 
-    def __init__(self, work: Callable[[_CallThread], None]) -> None:
+    def __init__(self, threads: CallThreads, work: Callable[[_CallThread], None]) -> None:
         super().__init__(name="call", daemon=True)
+        self._threads = threads
         self._work = work
         self._num_steps_seen = 0
+        self._is_waiting = False
         self.num_steps = 0
 
     def run(self) -> None:
         self._work(self)
 
+    def lend(self) -> None:
+        self._is_waiting = True
+        self._threads.lend()
+
+    def take_back(self) -> None:
+        self._is_waiting = False
+        self._threads.take_back()
+
     def is_held_up(self) -> bool:
-        """Tell whether the thread has had the same call since this was asked before."""
+        """Tell whether the thread has had the same call since this was asked before, and does not wait for others."""
         seen, self._num_steps_seen = self._num_steps_seen, self.num_steps
-        return seen == self.num_steps and seen % 2 == 1
+        return seen == self.num_steps and seen % 2 == 1 and not self._is_waiting

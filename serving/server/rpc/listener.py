@@ -14,7 +14,8 @@ from tfrec.errors import ConfigError
 def call_threads(options: GrpcOptions) -> CallThreads:
     """Return the threads that answer a server's calls."""
     # Each call that is held up may bring a message of the largest size, hence a limit.
-    return CallThreads(options.max_threads, options.max_threads + options.max_waiting_calls)
+    num_threads = min(options.num_threads or options.max_threads, options.max_threads)
+    return CallThreads(num_threads, options.max_threads + options.max_waiting_calls)
 
 
 def open_grpc_server(

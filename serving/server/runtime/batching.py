@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from serving.server.runtime.batch_arrays import joined, parted
 from serving.server.runtime.batching_options import BatchingOptions
+from serving.server.runtime.waiting import wait_for
 from serving.server.status import invalid_argument, resource_exhausted, unavailable
 from serving.tensors import Array
 
@@ -80,7 +81,7 @@ class Batcher:
         call.wake.acquire()
         batch = self._join(call)
         if not call.is_leader:
-            call.wake.acquire()
+            wait_for(call.wake)
         if call.is_leader:
             self._lead(batch)
         if call.error is None:
