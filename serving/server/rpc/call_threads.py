@@ -19,7 +19,7 @@ from typing import Any
 from serving.server.runtime.waiting import LendingThread
 
 # A thread that has had its call for longer than this counts as held up.
-PATIENCE_SECONDS = 0.02
+PATIENCE_SECONDS = 0.01
 
 _log = logging.getLogger(__name__)
 
