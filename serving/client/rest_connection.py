@@ -1,7 +1,7 @@
 """A connection of HTTP/1.1 whose every step ends by the deadline of the call that it serves.
 
 A socket's timeout is of one read or one connect: a name may have several addresses, and a server may send a byte a
-second. So the time that is left is looked at before each of them.
+second. So the time that is left is looked at before each of them; the look-up of the name has it too.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import ssl
 from typing import Any
 
 from serving.client.deadline import Deadline
+from serving.client.host_addresses import HostAddresses
 
 
 class RestConnection(http.client.HTTPConnection):
     """One connection, encrypted with a `tls` context; it opens with the first `ask`, and may be asked again."""
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, addresses: HostAddresses) -> None:
         super().__init__(host, port)
         self._tls = tls
+        self._addresses = addresses
         self._deadline = Deadline.after(0)
 
     def ask(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> tuple[int, bytes, bool]:
@@ -41,7 +43,7 @@ class RestConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         """Connect to the first address of the name that answers; each gets its share of the time that is left."""
-        addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        addresses = self._addresses.within(_left(self._deadline))
         for place, (family, kind, protocol, _, address) in enumerate(addresses):
             opened = socket.socket(family, kind, protocol)
             try:

@@ -14,6 +14,7 @@ import grpc
 from serving.client.addresses import HTTPS
 from serving.client.deadline import Deadline
 from serving.client.errors import ServingError
+from serving.client.host_addresses import HostAddresses
 from serving.client.options import ClientOptions, Tls
 from serving.client.questions import ServerQuestion
 from serving.client.rest_connection import RestConnection
@@ -36,6 +37,7 @@ class RestServer:
             raise ConfigError(f"server: got {target!r}; expected http://HOST:PORT, the server's --rest_api_port")
         self.target = target
         self._host, self._port = parts.hostname, port
+        self._addresses = HostAddresses(parts.hostname, port)
         self._tls = _context(options.tls or Tls()) if target.startswith(HTTPS) else None
         self._idle: list[RestConnection] = []
         self._lock = threading.Lock()
@@ -78,7 +80,7 @@ class RestServer:
         connection = self._take()
         is_kept = connection is not None
         while True:
-            connection = connection or RestConnection(self._host, self._port, self._tls)
+            connection = connection or RestConnection(self._host, self._port, self._tls, self._addresses)
             try:
                 status, answer, may_keep = connection.ask(method, path, body, deadline)
             except (http.client.RemoteDisconnected, ConnectionError):
