@@ -25,6 +25,7 @@ _CONTROLS = {
     EXPLAIN: frozenset({"candidate_ids"}),
 }
 _TITLE = "title"
+_PROPENSITIES, _NUM_CANDIDATES = "propensities", "num_candidates"  # of what explores and can say it
 
 Controls = Mapping[str, Array | None]
 
@@ -189,8 +190,7 @@ class Calls:
         is_single: bool,
     ) -> Steps[ScoredBatch]:
         answer = yield from self._ask(model, signature, users, controls, features, stored, is_single=is_single)
-        rows = zip(users, answer.outputs["ids"], answer.outputs["scores"], strict=True)
-        return ScoredBatch(tuple(_scored_items(*row, model, answer.version) for row in rows))
+        return ScoredBatch(tuple(_scored_items(user, i, model, answer) for i, user in enumerate(users)))
 
     def _ask(
         self,
@@ -217,10 +217,21 @@ def _id_lists(lists: Sequence[Iterable[Any]]) -> Array | None:
     return padded_rows(rows, prefix=[PADDING]) if any(rows) else None
 
 
-def _scored_items(user: str, ids: Array, scores: Array, model: str, version: int) -> ScoredItems:
-    kept = [(_text(one), float(score)) for one, score in zip(ids, scores, strict=True) if len(one)]
-    kept = [(one, score) for one, score in kept if score != -math.inf]
-    return ScoredItems(user, tuple(one for one, _ in kept), tuple(score for _, score in kept), model, version)
+def _scored_items(user: str, row: int, model: str, answer: Prediction) -> ScoredItems:
+    """One row of an answer, without padding."""
+    of_row = {name: values[row] for name, values in answer.outputs.items()}
+    scores = of_row["scores"].tolist()
+    kept = [i for i, one in enumerate(of_row["ids"]) if len(one) and scores[i] != -math.inf]
+    says_chances = _PROPENSITIES in of_row and _NUM_CANDIDATES in of_row
+    return ScoredItems(
+        user,
+        tuple(_text(of_row["ids"][i]) for i in kept),
+        tuple(scores[i] for i in kept),
+        model,
+        answer.version,
+        propensities=tuple(float(of_row[_PROPENSITIES][i]) for i in kept) if says_chances else None,
+        num_candidates=int(of_row[_NUM_CANDIDATES]) if says_chances else None,
+    )
 
 
 def _text(value: bytes | str) -> str:

@@ -17,7 +17,12 @@ ITEM_PREFIX = "item:"
 class ScoredItems:
     """Items for one user, best first: `scores[i]` belongs to `ids[i]`.
 
-    `candidates` are the items that a second model ordered into these, with the first model's scores.
+    Attributes:
+        candidates: the items that a second model ordered into these, with the first model's scores.
+        propensities: of a model that explores and can say it, the probability of each item at its place, given the
+            candidates and the items above it.
+        num_candidates: of such a model, how many items could have stood there.
+
     """
 
     user: str
@@ -26,6 +31,8 @@ class ScoredItems:
     model: str
     version: int
     candidates: ScoredItems | None = None
+    propensities: tuple[float, ...] | None = None
+    num_candidates: int | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -35,7 +42,8 @@ class ScoredItems:
 
     def first(self, k: int) -> ScoredItems:
         """The best `k` of them."""
-        return dataclasses.replace(self, ids=self.ids[:k], scores=self.scores[:k])
+        propensities = None if self.propensities is None else self.propensities[:k]
+        return dataclasses.replace(self, ids=self.ids[:k], scores=self.scores[:k], propensities=propensities)
 
 
 @dataclasses.dataclass(frozen=True)

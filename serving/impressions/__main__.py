@@ -55,7 +55,8 @@ def main(arguments: list[str]) -> None:
     for name in ("model", "version", "impressions", "items", "top tenth's share", "shown for certain", "mean reward"):
         table.add_column(name, justify="left" if name == "model" else "right")
     for one in feedback.versions():
-        shares = (f"{one.top_share:.1%}", f"{one.certain_share:.1%}", f"{one.reward_rate:.4f}")
+        certain = "unknown" if one.certain_share is None else f"{one.certain_share:.1%}"
+        shares = (f"{one.top_share:.1%}", certain, f"{one.reward_rate:.4f}")
         table.add_row(Text(one.model), str(one.version), f"{one.impressions:,}", f"{len(one.items):,}", *shares)
     Console(stderr=True).print(table)
 

@@ -21,14 +21,24 @@ class Shown:
 
     Attributes:
         items: what is shown, with the model's scores.
-        propensities: the probability with which each place was filled by its item, given the items above it.
-        num_candidates: how many items could have been drawn.
+        propensities: the probability with which each place was filled by its item, given the items above it; None
+            where nobody knows it.
+        num_candidates: how many items could have been drawn; None likewise.
 
     """
 
     items: ScoredItems
-    propensities: tuple[float, ...]
-    num_candidates: int
+    propensities: tuple[float, ...] | None
+    num_candidates: int | None
+
+    @classmethod
+    def as_answered(cls, items: ScoredItems) -> Shown:
+        """The list as the model put it: for one that explores by itself, with the propensities that it says.
+
+        A cascade with `exploration.kind=epsilon` says them. What says none may have drawn its list (`thompson`) or not:
+        it is logged without.
+        """
+        return cls(items, items.propensities, items.num_candidates)
 
 
 class Exploration(Config):

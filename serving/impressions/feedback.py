@@ -21,6 +21,7 @@ class VersionFeedback:
     version: int
     impressions: int = 0
     reward: float = 0.0
+    with_propensity: int = 0
     certain: int = 0  # shown with probability 1: no other item had a chance, so nothing is learnt of any other
     items: Counter[str] = dataclasses.field(default_factory=Counter)
 
@@ -30,9 +31,9 @@ class VersionFeedback:
         return self.reward / self.impressions
 
     @property
-    def certain_share(self) -> float:
-        """Share of impressions with propensity 1."""
-        return self.certain / self.impressions
+    def certain_share(self) -> float | None:
+        """Share with propensity 1, of the impressions that have one; None where none has."""
+        return self.certain / self.with_propensity if self.with_propensity else None
 
     @property
     def top_share(self) -> float:
@@ -57,7 +58,9 @@ class Feedback:
                 found = self._versions.setdefault((model, version), VersionFeedback(model, version))
                 found.impressions += 1
                 found.reward += reward
-                found.certain += propensity >= 1
+                if propensity is not None:
+                    found.with_propensity += 1
+                    found.certain += propensity >= 1
                 found.items[item] += 1
             yield table
 

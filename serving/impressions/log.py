@@ -105,7 +105,8 @@ class ImpressionLog:
             "sampling_share": self._share,
             **({"context": {name: _plain(value) for name, value in context.items()}} if context else {}),
         }
-        places = zip(items.ids, items.scores, shown.propensities, strict=True)
+        propensities = shown.propensities or (None,) * len(items)
+        places = zip(items.ids, items.scores, propensities, strict=True)
         self._put(
             IMPRESSIONS,
             [

@@ -162,10 +162,10 @@ class CascadeExport(tf.Module):
     def _recommend(self, request: Tensors) -> Tensors:
         k, width, features, users = self._read(request)
         ranked, lists = self._rank(request, features, users, width)
-        order, _ = self._rerank(ranked.scores, ranked.items, k, width, lists, self._items.size)
-        scores, items = (tf.gather(of, order, batch_dims=1) for of in (ranked.scores, ranked.items))
+        shown = self._rerank(ranked.scores, ranked.items, k, width, lists, self._items.size)
+        scores, items = (tf.gather(of, shown.order, batch_dims=1) for of in (ranked.scores, ranked.items))
         ids, scores = cut(scores, items, k, self._item_ids)
-        return {"ids": ids, "scores": scores}
+        return {"ids": ids, "scores": scores, **shown.chances(ids)}
 
     def _read(self, request: Tensors) -> tuple[tf.Tensor, tf.Tensor, Tensors, tf.Tensor]:
         """(k, the largest k, encoded user features, user rows) of a request."""
@@ -196,8 +196,8 @@ class CascadeExport(tf.Module):
         """The list of `recommend`, and for each item what every stage said of it."""
         k, width, features, users = self._read(request)
         ranked, lists = self._rank(request, features, users, width)
-        order, is_explored = self._rerank(ranked.scores, ranked.items, k, width, lists, self._items.size)
-        scores, items, fused = (tf.gather(of, order, batch_dims=1) for of in ranked)
+        shown = self._rerank(ranked.scores, ranked.items, k, width, lists, self._items.size)
+        scores, items, fused = (tf.gather(of, shown.order, batch_dims=1) for of in ranked)
         ids, scores = cut(scores, items, k, self._item_ids)
         is_result = tf.not_equal(ids, "")
         stood = [ranks_in(found, items, self._items.size) for found in lists]
@@ -211,10 +211,11 @@ class CascadeExport(tf.Module):
             "source_ranks": ranks,
             "source_scores": found_scores,
             "fused_scores": tf.where(is_result, fused, NEVER),
-            "ranking_places": tf.where(is_result, order + 1, 0),
-            "is_explored": is_explored & is_result,
+            "ranking_places": tf.where(is_result, shown.order + 1, 0),
+            "is_explored": shown.is_explored & is_result,
             "reasons": labels,
             "weights": weights,
+            **shown.chances(ids),
         }
 
     def _reasons(

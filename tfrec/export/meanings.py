@@ -36,6 +36,8 @@ _OUTPUTS = {
     "fused_scores": "of the lists together",
     "ranking_places": "place by the ranking model alone, from 1",
     "is_explored": "whether the place was given away to learn from it",
+    "propensities": "probability of the item at its place, given the candidates and the items above; 0 where none is",
+    "num_candidates": "items of which each place got one of those left",
 }
 
 

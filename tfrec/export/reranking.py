@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tfrec.dataset.records import Tensors
 from tfrec.errors import ConfigError
 from tfrec.export.attribute_filters import number_tokens
 from tfrec.export.diversity import LAST, DiversityConfig, mmr_order, quota_order
-from tfrec.export.exploration import ExploredPlacesConfig, explored_order
+from tfrec.export.exploration import ExploredPlacesConfig, epsilon_propensities, explored_order
 from tfrec.export.filters import NEVER
 from tfrec.export.fusion import Found, ranks_in, to_unit
 from tfrec.export.tables import ExportTables
 from tfrec.models.base import RetrievalModel
+
+
+class Reranked(NamedTuple):
+    """The places of a list.
+
+    Attributes:
+        order: which of the n candidates stands where. int32 [batch, width]
+        is_explored: whether it does so to be explored. bool [batch, width]
+        propensities: with which probability, given the items above it; None where nobody knows. float32 [batch, width]
+        counts: of the candidates that there are. int32 [batch]
+
+    """
+
+    order: tf.Tensor
+    is_explored: tf.Tensor
+    propensities: tf.Tensor | None
+    counts: tf.Tensor
+
+    def chances(self, ids: tf.Tensor) -> Tensors:
+        """What a signature with these `ids` (string [batch, width]) says of them; nothing where nobody knows."""
+        if self.propensities is None:
+            return {}
+        return {
+            "propensities": tf.where(tf.not_equal(ids, ""), self.propensities, 0.0),
+            "num_candidates": self.counts,
+        }
 
 
 class Reranking(tf.Module):
@@ -65,8 +93,8 @@ class Reranking(tf.Module):
         width: tf.Tensor,
         lists: Sequence[Found],
         num_items: int,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The order of the list.
+    ) -> Reranked:
+        """The places of the list.
 
         Args:
             scores: of the ranking, falling; −inf where there is no item. float32 [batch, n]
@@ -76,23 +104,23 @@ class Reranking(tf.Module):
             lists: what each source found.
             num_items: size of the catalogue.
 
-        Returns:
-            which of the n stands where, int32 [batch, width], and whether it does so to be explored, bool.
-
         """
         order = self._various(scores, items, width)
+        is_there = scores > NEVER
+        counts = tf.reduce_sum(tf.cast(is_there, tf.int32), axis=1)
         if self._exploration.kind == "none":
             order = order[:, :width]
-            return order, tf.zeros_like(order, tf.bool)
-        is_there = scores > NEVER
-        counts = tf.minimum(k, tf.reduce_sum(tf.cast(is_there, tf.int32), axis=1))[:, None]
-        places = tf.range(tf.shape(scores)[1])[None, :]
-        is_explored = (self._draws.uniform(tf.shape(scores)) < self._exploration.share) & (places < counts)
-        wish = self._wish(items, lists, num_items)
-        wish = tf.gather(tf.where(is_there, wish, float("inf")), order, batch_dims=1)
-        preference = tf.argsort(tf.argsort(wish, axis=1), axis=1)
-        order = tf.gather(order, explored_order(preference, is_explored), batch_dims=1)
-        return order[:, :width], is_explored[:, :width]
+            return Reranked(order, tf.zeros_like(order, tf.bool), None, counts)
+        places = tf.range(tf.maximum(width, 1))[None, :]
+        draws = self._draws.uniform([tf.shape(scores)[0], tf.size(places)])
+        is_explored = (draws < self._exploration.share) & (places < tf.minimum(k, counts)[:, None])
+        wish = tf.where(is_there, self._wish(items, lists, num_items), float("inf"))
+        explored = explored_order(tf.gather(wish, order, batch_dims=1), is_explored)
+        order = tf.gather(order, explored.order, batch_dims=1)
+        propensities = None
+        if self._exploration.kind == "epsilon":
+            propensities = epsilon_propensities(explored.is_best, counts, self._exploration.share)[:, :width]
+        return Reranked(order[:, :width], is_explored[:, :width], propensities, counts)
 
     def _various(self, scores: tf.Tensor, items: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """The order of diversity, int32 [batch, n]."""

@@ -1,6 +1,7 @@
 """Fusion, diversity and exploration against plain loops."""
 
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tfrec.config_file import parse_config
 from tfrec.errors import ConfigError
 from tfrec.export.cascade import CascadeConfig
 from tfrec.export.diversity import LAST, mmr_order, quota_order
-from tfrec.export.exploration import explored_order
+from tfrec.export.exploration import epsilon_propensities, explored_order
 from tfrec.export.filters import NEVER
 from tfrec.export.fusion import Found, fuse, ranks_in
 
@@ -112,21 +113,63 @@ def test_no_value_has_more_items_than_its_quota_before_the_others_had_their_turn
     assert quota_order(tf.constant([groups]), at_most).numpy()[0].tolist() == quota_plainly(groups, at_most)
 
 
-def explored_plainly(preference, is_explored):
-    count = len(preference)
-    wanted = sorted(range(count), key=lambda item: preference[item])[: sum(is_explored)]
-    others = iter([item for item in range(count) if item not in wanted])
-    chosen = iter(wanted)
-    return [next(chosen) if flag else next(others) for flag in is_explored]
+def explored_plainly(wish, is_explored):
+    """One place after the other; of each also whether it got the best ranked item left."""
+    left, found = [place for place, value in enumerate(wish) if value < np.inf], []
+    for flag in is_explored:
+        pick = min(left, key=lambda item: wish[item]) if flag else left[0]
+        found.append((pick, pick == left[0]))
+        left.remove(pick)
+    return found
 
 
 @settings(max_examples=40, deadline=None)
-@given(data=st.data(), count=st.integers(1, 9))
-def test_explored_places_go_to_the_preferred_items_and_the_others_keep_their_order(data, count):
-    preference = data.draw(st.permutations(range(count)))
-    flags = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
-    found = explored_order(tf.constant([preference]), tf.constant([flags])).numpy()[0].tolist()
-    assert found == explored_plainly(preference, flags)
+@given(data=st.data(), count=st.integers(1, 9), padding=st.integers(0, 3))
+def test_explored_places_go_to_the_preferred_items_left_and_others_to_the_best_ranked(data, count, padding):
+    wish = [*map(float, data.draw(st.permutations(range(count)))), *[np.inf] * padding]
+    flags = data.draw(st.lists(st.booleans(), min_size=1, max_size=count))
+    # Behind the last item stand places that never explore.
+    found = explored_order(tf.constant([wish]), tf.constant([flags + [False] * padding]))
+    expected = explored_plainly(wish, flags)
+    assert found.order.numpy()[0, : len(flags)].tolist() == [pick for pick, _ in expected]
+    assert found.is_best.numpy()[0, : len(flags)].tolist() == [is_best for _, is_best in expected]
+
+
+def chances_by_enumeration(count, places, share):
+    """Each list of ranked items 0 … count − 1 with its probability, by all that can happen at each place."""
+    lists = {(): 1.0}
+    for _ in range(places):
+        longer = {}
+        for above, chance in lists.items():
+            left = [item for item in range(count) if item not in above]
+            for item in left:
+                of_place = share / len(left) + (1 - share if item == left[0] else 0)
+                longer[(*above, item)] = chance * of_place
+        lists = longer
+    return lists
+
+
+def test_lists_of_epsilon_come_as_often_as_their_propensities_say():
+    count, places, share, draws = 4, 3, 0.4, 20_000
+    generator = np.random.default_rng(1)
+    wish = generator.random((draws, count + 1), np.float32)
+    wish[:, count] = np.inf  # padding
+    explored = explored_order(tf.constant(wish), tf.constant(generator.random((draws, places)) < share))
+    propensities = epsilon_propensities(explored.is_best, tf.fill([draws], count), share).numpy()
+    chances = chances_by_enumeration(count, places, share)
+    assert sum(chances.values()) == pytest.approx(1)
+    seen = Counter(map(tuple, explored.order.numpy().tolist()))
+    assert set(seen) == set(chances)
+    for ids, chance in chances.items():
+        assert abs(seen[ids] / draws - chance) < 5 * np.sqrt(chance * (1 - chance) / draws)
+    lists = map(tuple, explored.order.numpy().tolist())
+    said = {ids: float(row.prod()) for ids, row in zip(lists, propensities, strict=True)}
+    assert said == pytest.approx(chances)
+
+
+def test_a_place_without_an_item_has_no_propensity_and_the_last_item_is_certain():
+    found = epsilon_propensities(tf.constant([[True, True, True]]), tf.constant([2]), 0.3).numpy()
+    assert found[0] == pytest.approx([0.7 + 0.3 / 2, 1, 0])
 
 
 @pytest.mark.parametrize(
