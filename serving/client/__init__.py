@@ -8,6 +8,7 @@ from serving.client.client import Client
 from serving.client.errors import ServingError
 from serving.client.options import ClientOptions, Hedging, Retries, Tls
 from serving.client.results import ModelMetadata, Prediction, Reason, ScoredBatch, ScoredItems, VersionState
+from serving.client.stages import Staged, StagedItem
 
 __all__ = [
     "AsyncClient",
@@ -21,6 +22,8 @@ __all__ = [
     "ScoredBatch",
     "ScoredItems",
     "ServingError",
+    "Staged",
+    "StagedItem",
     "Tls",
     "VersionState",
 ]

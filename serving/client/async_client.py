@@ -10,25 +10,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-from serving.client.addresses import is_rest, parse_addresses
 from serving.client.async_sender import AsyncSender
-from serving.client.calls import ITEM_EMBEDDING, USER_EMBEDDING, Calls, Wish
+from serving.client.base_client import BaseClient
 from serving.client.deadline import Deadline
-from serving.client.errors import ServingError
 from serving.client.ids import Id
 from serving.client.options import ClientOptions
-from serving.client.questions import AskUsers, Models, Question, Steps
+from serving.client.questions import AskUsers, Question, Steps
 from serving.client.results import ModelMetadata, Prediction, Reason, ScoredBatch, ScoredItems, VersionState
 from serving.client.servers import asyncio_server
 from serving.client.signature import Array
+from serving.client.stages import Staged
 from serving.client.tables import chunks_of
 from serving.client.user_features import UserFeatures
-from tfrec.errors import ConfigError
+from serving.client.walk import walk_async
+from serving.client.wish import Wish
 
 R = TypeVar("R")
 
 
-class AsyncClient:
+class AsyncClient(BaseClient):
     """What a recommender's signatures do, as coroutines; belongs to one event loop, where many calls may be under way.
 
     `target` is "host:port", or several with commas between: the requests go to the server with the fewest under
@@ -49,16 +49,8 @@ class AsyncClient:
         options: ClientOptions | None = None,
         users: UserFeatures | None = None,
     ) -> None:
-        if not timeout_seconds > 0:
-            raise ConfigError(f"timeout_seconds: got {timeout_seconds:g}; allowed: above 0")
-        options = options or ClientOptions()
-        addresses = parse_addresses(target)
-        self.target = ",".join(addresses)
-        self._timeout_seconds = timeout_seconds
-        self._users = users
-        self._sender = AsyncSender([asyncio_server(one, options) for one in addresses], options)
-        models = Models(self.target, options.metadata_seconds if is_rest(addresses[0]) else None)
-        self._calls = Calls(models, has_users=users is not None)
+        super().__init__(target, timeout_seconds, options=options, users=users)
+        self._sender = AsyncSender([asyncio_server(one, self._options) for one in self._addresses], self._options)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -86,25 +78,9 @@ class AsyncClient:
         context: Mapping[str, Any] | None = None,
         **features: Any,
     ) -> ScoredItems:
-        """Return up to `k` items for `user`, best first.
-
-        Items of `exclude` are left out, and with a non-empty `allow` all but those of it; `exclude_seen`
-        leaves out the items of the user's known history, and of one that is given. A `ranker` is a second model, which
-        orders that many `candidates` of the first. `context` and `features` say what is so in this request; they
-        stand in for what the models know of the user.
-        """
-        batch = await self._run(
-            self._calls.recommend(
-                model,
-                [user],
-                Wish(k, exclude_seen, ranker, candidates),
-                [list(exclude)],
-                [list(allow)],
-                {**(context or {}), **features},
-                is_single=True,
-            )
-        )
-        return batch[0]
+        """`Client.recommend`, awaited."""
+        wish = Wish(k, exclude_seen, ranker, candidates)
+        return await self._run(self._calls.recommend(model, user, wish, exclude, allow, context, features))
 
     async def recommend_batch(
         self,
@@ -120,14 +96,9 @@ class AsyncClient:
         context: Mapping[str, Any] | None = None,
         **features: Any,
     ) -> ScoredBatch:
-        """Return what `recommend` would for each of `users`, in one request.
-
-        `exclude` and `allow` hold one list for each user; a feature is one value for all, or a list, NumPy array or
-        pandas Series of one each.
-        """
+        """`Client.recommend_batch`, awaited."""
         wish = Wish(k, exclude_seen, ranker, candidates)
-        given = {**(context or {}), **features}
-        return await self._run(self._calls.recommend(model, list(users), wish, exclude, allow, given, is_single=False))
+        return await self._run(self._calls.recommend_batch(model, users, wish, exclude, allow, context, features))
 
     async def recommend_table(
         self,
@@ -141,11 +112,7 @@ class AsyncClient:
         candidates: int = 100,
         rows_per_request: int = 256,
     ) -> ScoredBatch:
-        """Return the items of each row of a table: a pandas DataFrame, or a mapping of equally long columns.
-
-        Its column `user` has the ids, each other one is a feature of its name. Every request of `rows_per_request` rows
-        has a deadline of its own.
-        """
+        """`Client.recommend_table`, awaited."""
         rows: list[ScoredItems] = []
         for ids, features in chunks_of(table, user, rows_per_request):
             rows += await self.recommend_batch(
@@ -168,10 +135,8 @@ class AsyncClient:
         context: Mapping[str, Any] | None = None,
         **features: Any,
     ) -> ScoredItems:
-        """Return `candidates` in the order in which the model expects `user` to like them, best first."""
-        given = {**(context or {}), **features}
-        batch = await self._run(self._calls.rank(model, [user], [candidates], given, is_single=True))
-        return batch[0]
+        """`Client.rank`, awaited."""
+        return await self._run(self._calls.rank(model, user, candidates, context, features))
 
     async def rank_batch(
         self,
@@ -182,12 +147,24 @@ class AsyncClient:
         context: Mapping[str, Any] | None = None,
         **features: Any,
     ) -> ScoredBatch:
-        """Return what `rank` would for each of `users` and their list of `candidates`, in one request.
+        """`Client.rank_batch`, awaited."""
+        return await self._run(self._calls.rank_batch(model, users, candidates, context, features))
 
-        A feature is one value for all users, or one each.
-        """
-        given = {**(context or {}), **features}
-        return await self._run(self._calls.rank(model, list(users), candidates, given, is_single=False))
+    async def stages(
+        self,
+        model: str,
+        user: Id,
+        *,
+        k: int = 10,
+        exclude: Iterable[Id] = (),
+        allow: Iterable[Id] = (),
+        exclude_seen: bool = True,
+        context: Mapping[str, Any] | None = None,
+        **features: Any,
+    ) -> Staged:
+        """`Client.stages`, awaited."""
+        wish = Wish(k, exclude_seen)
+        return await self._run(self._calls.stages(model, user, wish, exclude, allow, context, features))
 
     async def explain(
         self,
@@ -198,55 +175,41 @@ class AsyncClient:
         context: Mapping[str, Any] | None = None,
         **features: Any,
     ) -> list[tuple[Reason, ...]]:
-        """Return why the model recommends each of the items `ids` to `user`, the weightiest reason first.
-
-        `features` as for `recommend`: what they say of the user counts instead of what the model knows.
-        """
-        return await self._run(self._calls.explain(model, user, ids, {**(context or {}), **features}))
+        """`Client.explain`, awaited."""
+        return await self._run(self._calls.explain(model, user, ids, context, features))
 
     async def embed(self, model: str, users: Sequence[Id] | Array, **features: Any) -> Array:
-        """Return the vectors of `users`. float [batch, dim]"""
-        return await self._run(self._calls.embed(model, USER_EMBEDDING, users, features))
+        """`Client.embed`, awaited."""
+        return await self._run(self._calls.embed(model, users, features))
 
     async def embed_items(self, model: str, ids: Sequence[Id] | Array, **features: Any) -> Array:
-        """Return the vectors of items. float [batch, dim]"""
-        return await self._run(self._calls.embed(model, ITEM_EMBEDDING, ids, features))
+        """`Client.embed_items`, awaited."""
+        return await self._run(self._calls.embed_items(model, ids, features))
 
     async def items(self, model: str, ids: Sequence[Id] | Array) -> list[dict[str, Any]]:
-        """Return the display features, such as `title`, that the model holds of each item."""
+        """`Client.items`, awaited."""
         return await self._run(self._calls.items(model, ids))
 
     async def titles(self, model: str, ids: Sequence[Id] | Array) -> list[str]:
-        """Return each item's title; "" where the model holds none."""
+        """`Client.titles`, awaited."""
         return await self._run(self._calls.titles(model, ids))
 
     async def predict(self, model: str, inputs: Mapping[str, Any], signature: str = "serving_default") -> Prediction:
-        """Run a signature on arrays as they are: for models of any kind."""
+        """`Client.predict`, awaited."""
         return await self._run(self._calls.predict(model, inputs, signature))
 
     async def metadata(self, model: str) -> ModelMetadata:
-        """Return the model's signatures; asked for once, and again when another version has answered."""
+        """`Client.metadata`, awaited."""
         return await self._run(self._calls.metadata(model))
 
     async def status(self, model: str) -> list[VersionState]:
-        """Return the states of the model's versions, highest version first."""
+        """`Client.status`, awaited."""
         return await self._run(self._calls.status(model))
 
     async def _run(self, steps: Steps[R]) -> R:
         """Take the steps of a call, all within one deadline."""
         deadline = Deadline.after(self._timeout_seconds)
-        try:
-            question = next(steps)
-            while True:
-                try:
-                    answer = await self._answer(question, deadline)
-                except ServingError as error:
-                    question = steps.throw(error)
-                else:
-                    question = steps.send(answer)
-        except StopIteration as end:
-            result: R = end.value
-            return result
+        return await walk_async(steps, lambda question: self._answer(question, deadline))
 
     async def _answer(self, question: Question, deadline: Deadline) -> Any:
         if not isinstance(question, AskUsers):

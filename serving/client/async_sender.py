@@ -1,4 +1,4 @@
-"""One question to one of several servers: choice, deadline, retries, hedging; for asyncio."""
+"""One question to one of several servers, from an event loop."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from serving.client.balancer import Balancer
+from serving.client.attempts import Attempts, Pause, Try
 from serving.client.deadline import Deadline
 from serving.client.errors import ServingError
-from serving.client.options import ClientOptions
+from serving.client.options import ClientOptions, Hedging
 from serving.client.questions import ServerQuestion
-from serving.client.retry_rules import RetryRules, another_may_answer, time_is_over
+from serving.client.retry_rules import another_may_answer
+from serving.client.walk import walk_async
 
 
 class AsyncServer(Protocol):
@@ -27,61 +28,37 @@ class AsyncServer(Protocol):
 
 
 class AsyncSender:
-    """Sends questions to `servers` by the rules of `options`, as `Sender` does."""
+    """Sends questions to `servers` by the rules of `options`."""
 
     def __init__(self, servers: Sequence[AsyncServer], options: ClientOptions) -> None:
+        self._servers = servers
         self._hedging = options.hedging
-        self._balancer = Balancer(servers, by_load=options.balance == "least_in_flight")
-        self._rules = RetryRules(options, self._balancer)
+        self._attempts = Attempts(servers, options)
 
     async def close(self) -> None:
         """Close the connections to all servers."""
-        for server in self._balancer.servers:
+        for server in self._servers:
             await server.close()
 
     async def send(self, question: ServerQuestion, deadline: Deadline) -> Any:
         """Return the answer. Raises ServingError."""
-        self._rules.call_begins()
-        tried: set[str] = set()
-        attempts = 0
-        while True:
-            attempts += 1
-            try:
-                return await self._attempt(question, deadline, tried)
-            except ServingError as error:
-                wait = self._rules.wait_before_retry(error, attempts, tried, deadline)
-                if wait is None:
-                    raise error.after(attempts) from error.__cause__
-            await asyncio.sleep(wait)
 
-    async def _attempt(self, question: ServerQuestion, deadline: Deadline, tried: set[str]) -> Any:
-        server = self._balancer.take(tried)
-        tried.add(server.target)
-        if deadline.remaining_seconds() <= 0:
-            self._balancer.dropped(server)
-            raise time_is_over(question.asked, server.target, deadline)
-        if self._hedging is not None:
-            return await self._hedged(server, question, deadline, tried, self._hedging.after_seconds)
-        try:
-            answer = await server.call(question, deadline)
-        except ServingError as error:
-            self._rules.report(server, error)
-            raise
-        except BaseException:
-            self._balancer.dropped(server)
-            raise
-        self._balancer.answered(server)
-        return answer
+        async def take(step: Try[AsyncServer] | Pause) -> Any:
+            if isinstance(step, Pause):
+                return await asyncio.sleep(step.seconds)
+            if self._hedging is not None:
+                return await self._race(step, question, deadline, self._hedging)
+            return await step.server.call(question, deadline)
 
-    async def _hedged(
-        self, first: AsyncServer, question: ServerQuestion, deadline: Deadline, tried: set[str], after_seconds: float
+        return await walk_async(self._attempts.steps(question, deadline), take)
+
+    async def _race(
+        self, first: Try[AsyncServer], question: ServerQuestion, deadline: Deadline, hedging: Hedging
     ) -> Any:
-        under_way = {asyncio.ensure_future(first.call(question, deadline)): first}
+        under_way = {asyncio.ensure_future(first.server.call(question, deadline)): first.server}
         try:
-            await asyncio.wait(under_way, timeout=min(after_seconds, deadline.remaining_seconds()))
-            if not any(task.done() for task in under_way) and self._rules.may_hedge(tried):
-                second = self._balancer.take(tried)
-                tried.add(second.target)
+            await asyncio.wait(under_way, timeout=min(hedging.after_seconds, deadline.remaining_seconds()))
+            if not any(task.done() for task in under_way) and (second := self._attempts.second_server(first.tried)):
                 under_way[asyncio.ensure_future(second.call(question, deadline))] = second
             while True:
                 ended, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
@@ -90,15 +67,14 @@ class AsyncSender:
                 try:
                     answer = task.result()
                 except ServingError as error:
-                    self._rules.report(server, error)
+                    self._attempts.failed(server, error)
                     if not under_way or not another_may_answer(error):
                         raise
                     continue
-                self._balancer.answered(server)
+                self._attempts.answered(server)
                 return answer
         finally:
             for task, left in under_way.items():
                 task.cancel()
                 task.add_done_callback(lambda one: one.cancelled() or one.exception())  # looked at: no warning
-                give_back = self._balancer.was_late if left is first else self._balancer.dropped
-                give_back(left)
+                self._attempts.gave_up(left, is_first=left is first.server)

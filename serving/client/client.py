@@ -11,25 +11,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-from serving.client.addresses import is_rest, parse_addresses
-from serving.client.calls import ITEM_EMBEDDING, USER_EMBEDDING, Calls, Wish
+from serving.client.base_client import BaseClient
 from serving.client.deadline import Deadline
-from serving.client.errors import ServingError
 from serving.client.ids import Id
 from serving.client.options import ClientOptions
-from serving.client.questions import AskUsers, Models, Question, Steps
+from serving.client.questions import AskUsers, Question, Steps
 from serving.client.results import ModelMetadata, Prediction, Reason, ScoredBatch, ScoredItems, VersionState
 from serving.client.sender import Sender
 from serving.client.servers import blocking_server
 from serving.client.signature import Array
+from serving.client.stages import Staged
 from serving.client.tables import chunks_of
 from serving.client.user_features import UserFeatures
-from tfrec.errors import ConfigError
+from serving.client.walk import walk
+from serving.client.wish import Wish
 
 R = TypeVar("R")
 
 
-class Client:
+class Client(BaseClient):
     """What a recommender's signatures do, as methods; safe to share between threads.
 
     `target` is "host:port", or several with commas between: the requests go to the server with the fewest under
@@ -50,16 +50,8 @@ class Client:
         options: ClientOptions | None = None,
         users: UserFeatures | None = None,
     ) -> None:
-        if not timeout_seconds > 0:
-            raise ConfigError(f"timeout_seconds: got {timeout_seconds:g}; allowed: above 0")
-        options = options or ClientOptions()
-        addresses = parse_addresses(target)
-        self.target = ",".join(addresses)
-        self._timeout_seconds = timeout_seconds
-        self._users = users
-        self._sender = Sender([blocking_server(one, options) for one in addresses], options)
-        models = Models(self.target, options.metadata_seconds if is_rest(addresses[0]) else None)
-        self._calls = Calls(models, has_users=users is not None)
+        super().__init__(target, timeout_seconds, options=options, users=users)
+        self._sender = Sender([blocking_server(one, self._options) for one in self._addresses], self._options)
 
     def __enter__(self) -> Client:
         return self
@@ -94,18 +86,8 @@ class Client:
         orders that many `candidates` of the first. `context` and `features` say what is so in this request; they
         stand in for what the models know of the user.
         """
-        batch = self._run(
-            self._calls.recommend(
-                model,
-                [user],
-                Wish(k, exclude_seen, ranker, candidates),
-                [list(exclude)],
-                [list(allow)],
-                {**(context or {}), **features},
-                is_single=True,
-            )
-        )
-        return batch[0]
+        wish = Wish(k, exclude_seen, ranker, candidates)
+        return self._run(self._calls.recommend(model, user, wish, exclude, allow, context, features))
 
     def recommend_batch(
         self,
@@ -127,8 +109,7 @@ class Client:
         pandas Series of one each.
         """
         wish = Wish(k, exclude_seen, ranker, candidates)
-        given = {**(context or {}), **features}
-        return self._run(self._calls.recommend(model, list(users), wish, exclude, allow, given, is_single=False))
+        return self._run(self._calls.recommend_batch(model, users, wish, exclude, allow, context, features))
 
     def recommend_table(
         self,
@@ -170,9 +151,7 @@ class Client:
         **features: Any,
     ) -> ScoredItems:
         """Return `candidates` in the order in which the model expects `user` to like them, best first."""
-        given = {**(context or {}), **features}
-        batch = self._run(self._calls.rank(model, [user], [candidates], given, is_single=True))
-        return batch[0]
+        return self._run(self._calls.rank(model, user, candidates, context, features))
 
     def rank_batch(
         self,
@@ -187,8 +166,23 @@ class Client:
 
         A feature is one value for all users, or one each.
         """
-        given = {**(context or {}), **features}
-        return self._run(self._calls.rank(model, list(users), candidates, given, is_single=False))
+        return self._run(self._calls.rank_batch(model, users, candidates, context, features))
+
+    def stages(
+        self,
+        model: str,
+        user: Id,
+        *,
+        k: int = 10,
+        exclude: Iterable[Id] = (),
+        allow: Iterable[Id] = (),
+        exclude_seen: bool = True,
+        context: Mapping[str, Any] | None = None,
+        **features: Any,
+    ) -> Staged:
+        """Return what `recommend` would of a cascade, with what each stage said of every item."""
+        wish = Wish(k, exclude_seen)
+        return self._run(self._calls.stages(model, user, wish, exclude, allow, context, features))
 
     def explain(
         self,
@@ -203,15 +197,15 @@ class Client:
 
         `features` as for `recommend`: what they say of the user counts instead of what the model knows.
         """
-        return self._run(self._calls.explain(model, user, ids, {**(context or {}), **features}))
+        return self._run(self._calls.explain(model, user, ids, context, features))
 
     def embed(self, model: str, users: Sequence[Id] | Array, **features: Any) -> Array:
         """Return the vectors of `users`. float [batch, dim]"""
-        return self._run(self._calls.embed(model, USER_EMBEDDING, users, features))
+        return self._run(self._calls.embed(model, users, features))
 
     def embed_items(self, model: str, ids: Sequence[Id] | Array, **features: Any) -> Array:
         """Return the vectors of items. float [batch, dim]"""
-        return self._run(self._calls.embed(model, ITEM_EMBEDDING, ids, features))
+        return self._run(self._calls.embed_items(model, ids, features))
 
     def items(self, model: str, ids: Sequence[Id] | Array) -> list[dict[str, Any]]:
         """Return the display features, such as `title`, that the model holds of each item."""
@@ -236,18 +230,7 @@ class Client:
     def _run(self, steps: Steps[R]) -> R:
         """Take the steps of a call, all within one deadline."""
         deadline = Deadline.after(self._timeout_seconds)
-        try:
-            question = next(steps)
-            while True:
-                try:
-                    answer = self._answer(question, deadline)
-                except ServingError as error:
-                    question = steps.throw(error)
-                else:
-                    question = steps.send(answer)
-        except StopIteration as end:
-            result: R = end.value
-            return result
+        return walk(steps, lambda question: self._answer(question, deadline))
 
     def _answer(self, question: Question, deadline: Deadline) -> Any:
         if not isinstance(question, AskUsers):

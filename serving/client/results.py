@@ -8,7 +8,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from serving.client.signature import Array, Signature
+from serving.client.signature import Array, Signature, text_of
 
 ITEM_PREFIX = "item:"
 
@@ -105,6 +105,13 @@ class Reason:
     def item_id(self) -> str | None:
         """The item of the user's history; None for a reason of another kind."""
         return self.label.removeprefix(ITEM_PREFIX) if self.label.startswith(ITEM_PREFIX) else None
+
+
+def reasons_of(labels: Sequence[bytes | str], weights: Sequence[float]) -> tuple[Reason, ...]:
+    """The reasons of one item as a signature gives them, without padding."""
+    return tuple(
+        Reason(text_of(label), float(weight)) for label, weight in zip(labels, weights, strict=True) if len(label)
+    )
 
 
 @dataclasses.dataclass(frozen=True)

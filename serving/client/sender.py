@@ -1,4 +1,4 @@
-"""One question to one of several servers: choice, deadline, retries, hedging; blocking."""
+"""One question to one of several servers, blocking."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from serving.client.balancer import Balancer
+from serving.client.attempts import Attempts, Pause, Try
 from serving.client.deadline import Deadline
 from serving.client.errors import ServingError
-from serving.client.options import ClientOptions
+from serving.client.options import ClientOptions, Hedging
 from serving.client.questions import ServerQuestion
-from serving.client.retry_rules import RetryRules, another_may_answer, time_is_over
+from serving.client.retry_rules import another_may_answer
+from serving.client.walk import walk
 
 
 class Flight(Protocol):
@@ -47,52 +48,28 @@ class Sender:
     """Sends questions to `servers` by the rules of `options`; safe to share between threads."""
 
     def __init__(self, servers: Sequence[Server], options: ClientOptions) -> None:
+        self._servers = servers
         self._hedging = options.hedging
-        self._balancer = Balancer(servers, by_load=options.balance == "least_in_flight")
-        self._rules = RetryRules(options, self._balancer)
+        self._attempts = Attempts(servers, options)
 
     def close(self) -> None:
         """Close the connections to all servers."""
-        for server in self._balancer.servers:
+        for server in self._servers:
             server.close()
 
     def send(self, question: ServerQuestion, deadline: Deadline) -> Any:
         """Return the answer. Raises ServingError."""
-        self._rules.call_begins()
-        tried: set[str] = set()
-        attempts = 0
-        while True:
-            attempts += 1
-            try:
-                return self._attempt(question, deadline, tried)
-            except ServingError as error:
-                wait = self._rules.wait_before_retry(error, attempts, tried, deadline)
-                if wait is None:
-                    raise error.after(attempts) from error.__cause__
-            time.sleep(wait)
 
-    def _attempt(self, question: ServerQuestion, deadline: Deadline, tried: set[str]) -> Any:
-        server = self._balancer.take(tried)
-        tried.add(server.target)
-        if deadline.remaining_seconds() <= 0:
-            self._balancer.dropped(server)
-            raise time_is_over(question.asked, server.target, deadline)
-        if self._hedging is not None:
-            return self._hedged(server, question, deadline, tried, self._hedging.after_seconds)
-        try:
-            answer = server.call(question, deadline)
-        except ServingError as error:
-            self._rules.report(server, error)
-            raise
-        except BaseException:
-            self._balancer.dropped(server)
-            raise
-        self._balancer.answered(server)
-        return answer
+        def take(step: Try[Server] | Pause) -> Any:
+            if isinstance(step, Pause):
+                return time.sleep(step.seconds)
+            if self._hedging is not None:
+                return self._race(step, question, deadline, self._hedging)
+            return step.server.call(question, deadline)
 
-    def _hedged(
-        self, first: Server, question: ServerQuestion, deadline: Deadline, tried: set[str], after_seconds: float
-    ) -> Any:
+        return walk(self._attempts.steps(question, deadline), take)
+
+    def _race(self, first: Try[Server], question: ServerQuestion, deadline: Deadline, hedging: Hedging) -> Any:
         ended: queue.SimpleQueue[Server] = queue.SimpleQueue()
         flights: dict[str, tuple[Server, Flight]] = {}
 
@@ -101,29 +78,26 @@ class Sender:
             flights[server.target] = (server, flight)
             flight.add_done_callback(lambda _: ended.put(server))
 
-        launch(first)
+        launch(first.server)
         try:
             try:
-                server = ended.get(timeout=min(after_seconds, deadline.remaining_seconds()))
+                server = ended.get(timeout=min(hedging.after_seconds, deadline.remaining_seconds()))
             except queue.Empty:
-                if self._rules.may_hedge(tried):
-                    second = self._balancer.take(tried)
-                    tried.add(second.target)
+                if second := self._attempts.second_server(first.tried):
                     launch(second)
                 server = ended.get()
             while True:
                 try:
                     answer = flights.pop(server.target)[1].result()
                 except ServingError as error:
-                    self._rules.report(server, error)
+                    self._attempts.failed(server, error)
                     if not flights or not another_may_answer(error):
                         raise
                     server = ended.get()
                     continue
-                self._balancer.answered(server)
+                self._attempts.answered(server)
                 return answer
         finally:
             for left, flight in flights.values():
                 flight.cancel()
-                give_back = self._balancer.was_late if left is first else self._balancer.dropped
-                give_back(left)
+                self._attempts.gave_up(left, is_first=left is first.server)

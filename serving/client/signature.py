@@ -47,3 +47,8 @@ class Signature:
     inputs: Mapping[str, InputSpec]
     defaults: Mapping[str, Array]
     outputs: tuple[str, ...]
+
+
+def text_of(value: bytes | str) -> str:
+    """A text of an answer: bytes over gRPC, over REST what they are."""
+    return value.decode() if isinstance(value, bytes) else value

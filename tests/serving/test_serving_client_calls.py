@@ -1,6 +1,7 @@
 """Two models behind one client, embeddings, tables, versions, encryption: against real servers."""
 
 import asyncio
+import inspect
 import ssl
 
 import grpc
@@ -34,6 +35,14 @@ def more_models(saved, serve, model, add_version):
 def client(more_models):
     with Client(more_models, 20) as connected:
         yield connected
+
+
+def test_both_clients_have_the_same_calls():
+    def calls_of(kind):
+        return {name: inspect.signature(call) for name, call in vars(kind).items() if not name.startswith("_")}
+
+    assert calls_of(AsyncClient) == calls_of(Client)
+    assert {"recommend", "stages", "close"} <= calls_of(Client).keys()
 
 
 def test_a_ranker_orders_the_candidates_of_the_model(client):
