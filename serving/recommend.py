@@ -16,9 +16,9 @@ from rich.text import Text
 
 from serving.client import Client, ClientOptions, Reason, ScoredItems, ServingError
 from serving.client.tls_flags import add_tls_flags, tls_of
-from serving.users import UserLookup, open_store
+from serving.users import UserLookup
 from tfrec.command_line import ArgumentParser, at_least
-from tfrec.errors import ArtifactError, ConfigError, TfrecError
+from tfrec.errors import ConfigError, TfrecError
 
 _EXAMPLE = """\
 example: python -m serving.recommend --server localhost:8500 --model two_tower --user 42 --k 10
@@ -55,7 +55,7 @@ def _recommend(flags: argparse.Namespace) -> None:
         lookup = None
         if flags.store is not None:
             # A person waits longer than a service, and wants to hear that the store does not answer.
-            lookup = open_things.enter_context(contextlib.closing(_lookup(flags.store, flags.timeout_seconds)))
+            lookup = open_things.enter_context(contextlib.closing(UserLookup.at(flags.store, flags.timeout_seconds)))
         options = ClientOptions(tls=tls_of(flags))
         client = open_things.enter_context(Client(flags.server, flags.timeout_seconds, options=options, users=lookup))
         items = client.recommend(
@@ -77,15 +77,6 @@ def _recommend(flags: argparse.Namespace) -> None:
         print(json.dumps(_as_json(items, titles, why), ensure_ascii=False))
     else:
         Console().print(_table(items, titles, why))
-
-
-def _lookup(address: str, timeout_seconds: float) -> UserLookup:
-    store = open_store(address)
-    try:
-        store.schema()
-    except store.errors as error:
-        raise ArtifactError(f"{address}: {' '.join(str(error).split())}; is the store running?") from None
-    return UserLookup(store, timeout_seconds)
 
 
 def _features(assignments: Sequence[str]) -> dict[str, Any]:

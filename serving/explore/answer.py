@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from serving.client import Client, Reason, ScoredItems
+from serving.client import Client, Reason, ScoredItems, Staged, StagedItem
 from serving.explore.catalogue import Catalogue
 from serving.explore.question import Question
-from serving.explore.stages import Staged, StagedItem, ask_stages, is_cascade
 
 CANDIDATES = 100  # of the first stage, where there is a second
 SHOWN_REASONS = 3
-_EXPLAIN = "explain"
+_EXPLAIN, _STAGES = "explain", "stages"  # signatures that not every model has
 _BEFORE = "before"  # the ranking: the first model's list
 
 T = TypeVar("T")
@@ -90,7 +89,7 @@ def titles_of(client: Client, catalogue: Catalogue, model: str, ids: Sequence[st
 
 
 def _side(client: Client, catalogue: Catalogue, question: Question, model: str) -> Side:
-    if question.ranker is None and is_cascade(client.metadata(model)):
+    if question.ranker is None and _STAGES in client.metadata(model).signatures:
         return _side_of_cascade(client, catalogue, question, model)
     watch = _Stopwatch()
     ranker = question.ranker
@@ -138,8 +137,9 @@ def _side_of_cascade(client: Client, catalogue: Catalogue, question: Question, m
     watch = _Stopwatch()
     found = watch.time(
         "all stages",
-        lambda: ask_stages(
-            client, model, question.user, k=max(question.k, CANDIDATES), exclude_seen=not question.includes_seen
+        # Its first items do not depend on how many are asked for.
+        lambda: client.stages(
+            model, question.user, k=max(question.k, CANDIDATES), exclude_seen=not question.includes_seen
         ),
     )
     asked = [*(one.item_id for one in found.items), *_items_of([one.reasons for one in found.items])]

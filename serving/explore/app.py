@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import flask
 from serving.client import Client, ServingError
 from serving.explore.answer import answer, titles_of
 from serving.explore.catalogue import Catalogue
+from serving.explore.fresh import FreshUsers
 from serving.explore.question import Question
 from serving.explore.similar import SimilarItems
 from tfrec.errors import ConfigError, TfrecError
@@ -30,8 +32,14 @@ _HEADERS = {
 }
 
 
-def make_app(client: Client, catalogue: Catalogue, models: Sequence[str], rankers: Sequence[str] = ()) -> flask.Flask:
-    """The page as a WSGI application."""
+def make_app(
+    client: Client,
+    catalogue: Catalogue,
+    models: Sequence[str],
+    rankers: Sequence[str] = (),
+    fresh: FreshUsers | None = None,
+) -> flask.Flask:
+    """The page as a WSGI application; the client asks with what `fresh` says of users."""
     app = flask.Flask(
         "serving.explore", template_folder="page", static_folder=None, root_path=str(Path(__file__).parent)
     )
@@ -48,7 +56,8 @@ def make_app(client: Client, catalogue: Catalogue, models: Sequence[str], ranker
         offered = choices()
         question = Question.parse(flask.request.args, offered, rankers)
         sides = answer(client, catalogue, question) if question.user else []
-        history = catalogue.histories.get(question.user, ())
+        stored = fresh.history(question.user) if fresh and question.user else None
+        history = catalogue.histories.get(question.user, ()) if stored is None else stored
         return flask.render_template(
             "user.html",
             question=question,
@@ -56,6 +65,8 @@ def make_app(client: Client, catalogue: Catalogue, models: Sequence[str], ranker
             common=_in_common(sides),
             history=history,
             titles=titles_of(client, catalogue, question.left, history),
+            is_stored=stored is not None,
+            store=dataclasses.asdict(fresh.counts) if fresh else {},
             event_count=catalogue.event_counts.get(question.user),
             is_known=question.user in catalogue.event_counts,
             users=catalogue.users[:_OFFERED_USERS],

@@ -13,8 +13,8 @@ from typing import Any
 
 from serving.users.event import Event, current_sequences
 from serving.users.record import UserRecord
-from serving.users.store import Records, UserStore, append
-from tfrec.errors import ConfigError
+from serving.users.store import Records, UserStore, append, open_store
+from tfrec.errors import ArtifactError, ConfigError
 from tfrec.schema import Schema
 
 _THREADS = 8
@@ -64,6 +64,20 @@ class UserLookup:
         self._paused_until = 0.0
         self._schema: Schema | None = None
 
+    @classmethod
+    def at(cls, address: str, timeout_seconds: float) -> UserLookup:
+        """In the store at `address` (`store.open_store`). Raises ArtifactError where it does not answer now."""
+        store = open_store(address)
+        try:
+            store.schema()
+            return cls(store, timeout_seconds)
+        except store.errors as error:
+            store.close()
+            raise ArtifactError(f"{address}: {' '.join(str(error).split())}; is the store running?") from None
+        except BaseException:
+            store.close()
+            raise
+
     def of(
         self, users: Sequence[str], replaced: Collection[str], timeout_seconds: float
     ) -> Sequence[Mapping[str, Any]]:
@@ -91,20 +105,20 @@ class UserLookup:
             return self._without(users, error)
         return self._features(found, replaced)
 
+    def schema(self) -> Schema:
+        """The store's schema, read once: a reload with another one wants new clients, as new models do."""
+        if self._schema is None:
+            self._schema = self._store.schema()
+        return self._schema
+
     def append(self, user_id: str, event: Event) -> None:
         """Add an event to the user's histories; waits for the store, and raises what it raises."""
-        append(self._store, user_id, event, self._known_schema())
+        append(self._store, user_id, event, self.schema())
 
     def close(self) -> None:
         """Let running look-ups end, and close the store."""
         self._pool.shutdown(cancel_futures=True)
         self._store.close()
-
-    def _known_schema(self) -> Schema:
-        """The store's schema, read once: a reload with another one wants new clients, as new models do."""
-        if self._schema is None:
-            self._schema = self._store.schema()
-        return self._schema
 
     def _start(self, users: Sequence[str]) -> futures.Future[Records] | None:
         with self._lock:
@@ -123,7 +137,7 @@ class UserLookup:
         return lookup
 
     def _read(self, users: Sequence[str]) -> Records:
-        self._known_schema()
+        self.schema()
         return self._store.get(users)
 
     def _without(self, users: Sequence[str], error: Exception) -> list[Mapping[str, Any]]:

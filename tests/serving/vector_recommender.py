@@ -37,6 +37,12 @@ class VectorRecommender(tf.Module):
     def are_in(self, rows):
         return tf.reduce_any(rows[:, tf.newaxis, :] == self.ids[tf.newaxis, :, tf.newaxis], axis=-1)
 
+    def scores(self, user_id, history):
+        """Of all items, for the one user of a request: by the last item of the history, where there is one."""
+        last = tf.gather(self.vectors, self.rows(history[:, -1]))
+        user = tf.where(history[:, -1:] == "", DEFAULT_USER[np.newaxis], last)
+        return tf.linalg.matvec(self.vectors, user[0]) + zero(user_id)
+
     @tf.function(
         input_signature=[
             tf.TensorSpec([None], tf.string, name="user_id"),
@@ -57,9 +63,7 @@ class VectorRecommender(tf.Module):
         exclude_seen=tf.constant([True]),  # noqa: B008
     ):
         """One user at a time: rows of several would not be told apart here."""
-        last = tf.gather(self.vectors, self.rows(history[:, -1]))
-        user = tf.where(history[:, -1:] == "", DEFAULT_USER[np.newaxis], last)
-        scores = tf.linalg.matvec(self.vectors, user[0])[tf.newaxis] + zero(user_id)
+        scores = self.scores(user_id, history)[tf.newaxis]
         has_list = tf.reduce_any(allow_ids != "", axis=1, keepdims=True)
         hides = self.are_in(exclude_ids) | (has_list & ~self.are_in(allow_ids))
         hides |= exclude_seen[:, tf.newaxis] & (self.ids[tf.newaxis] == "i7")  # all have seen i7
@@ -115,12 +119,19 @@ class StagedRecommender(VectorRecommender):
     @tf.function(
         input_signature=[
             tf.TensorSpec([None], tf.string, name="user_id"),
+            tf.TensorSpec([None, None], tf.string, name="history"),
             tf.TensorSpec([None], tf.int32, name="k"),
             tf.TensorSpec([None], tf.bool, name="exclude_seen"),
         ]
     )
-    def stages(self, user_id, k=tf.constant([10]), exclude_seen=tf.constant([True])):  # noqa: B008
-        scores = tf.linalg.matvec(self.vectors, DEFAULT_USER) + zero(user_id)
+    def stages(
+        self,
+        user_id,
+        history=tf.constant([[""]]),  # noqa: B008
+        k=tf.constant([10]),  # noqa: B008
+        exclude_seen=tf.constant([True]),  # noqa: B008
+    ):
+        scores = self.scores(user_id, history)
         is_left = ~(exclude_seen & (self.ids == "i7"))
         near = tf.argsort(tf.argsort(tf.where(is_left, -scores, float("inf")))) + 1
         even = tf.where(tf.range(len(ITEMS)) % 2 == 0, tf.range(len(ITEMS)) // 2 + 1, 0)
