@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,16 @@ _WITHOUT_EFFECT = (
     "xla_cpu_compilation_enabled",
 )
 
+# And those that would set something which is not there, with what to do instead.
+_NOT_HERE = {
+    "enable_per_model_batching_parameters": "all models share --batching_parameters_file",
+    "platform_config_file": "all models are SavedModels; leave it out",
+    "prefer_tflite_model": "TF Lite models are not run; leave it out",
+    "tensorflow_session_config_file": "set --tensorflow_intra_op_parallelism and --tensorflow_inter_op_parallelism",
+    "thread_pool_factory_config_file": "set --tensorflow_inter_op_parallelism",
+    "use_alts_credentials": "encrypt with --ssl_config_file",
+}
+
 
 def make_parser() -> ArgumentParser:
     """Return the parser of the server's command line."""
@@ -47,6 +58,8 @@ def make_parser() -> ArgumentParser:
     )
     for name in _WITHOUT_EFFECT:
         parser.add_argument(f"--{name}", nargs="?", help="taken for TF Serving's sake; changes nothing here")
+    for name, instead in _NOT_HERE.items():
+        parser.add_argument(f"--{name}", type=_refuse(instead), nargs="?", const="true", help=argparse.SUPPRESS)
     return parser
 
 
@@ -173,6 +186,16 @@ def _add_switch(parser: ArgumentParser, name: str, what: str, *, default: bool =
     """Add a flag that is written `--name`, `--name=true` or `--name=false`."""
     text: dict[str, Any] = {"help": f"{what} ({'true' if default else 'false'})"}
     parser.add_argument(f"--{name}", type=_boolean, nargs="?", const=True, default=default, **text)
+
+
+def _refuse(instead: str) -> Callable[[str], None]:
+    """Take no value but false and nothing, which are TF Serving's own defaults."""
+
+    def check(text: str) -> None:
+        if text.lower() not in ("", "0", "false"):
+            raise argparse.ArgumentTypeError(f"is TensorFlow Serving's alone: {instead}")
+
+    return check
 
 
 def _boolean(text: str) -> bool:

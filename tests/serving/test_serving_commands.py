@@ -14,9 +14,6 @@ import pytest
 
 from serving import recommend
 from serving.server.__main__ import main as serve
-from serving.server.flags import parse_flags
-from serving.server.models.policies import AllVersions, LatestVersions, SpecificVersions
-from tfrec.errors import ConfigError
 
 
 @pytest.fixture
@@ -208,45 +205,3 @@ def test_a_port_that_is_taken_is_an_error(capsys, add_version, shared_server):
     base_path = add_version("adder", 1, "adder")
     assert serve([f"--model_base_path={base_path}", f"--port={shared_server.port}"]) == 2
     assert f"can't listen on 127.0.0.1:{shared_server.port}" in capsys.readouterr().err
-
-
-def test_flags_take_hyphens_and_keep_those_of_values(tmp_path):
-    options = parse_flags(["--model-base-path", str(tmp_path), "--model-name", "two-tower", "--grpc-max-threads=3"])
-    assert options.models[0].name == "two-tower"
-    assert options.grpc.max_threads == 3
-    assert options.host == "127.0.0.1"
-    assert options.port == 8500
-    assert options.load.load_retry_interval_seconds == 60
-    assert options.load.max_num_load_retries == 5
-    assert options.load.poll_wait_seconds == 1
-
-
-def test_a_model_config_file_lists_models_and_policies(tmp_path):
-    path = tmp_path / "models.config"
-    path.write_text("""
-        model_config_list {
-          config { name: "a" base_path: "/a" model_version_policy { latest { num_versions: 2 } } }
-          config { name: "b" base_path: "/b" model_version_policy { specific { versions: 1 versions: 4 } } }
-          config { name: "c" base_path: "/c" model_version_policy { all {} } }
-          config { name: "d" base_path: "/d" }
-        }""")
-    models = parse_flags([f"--model_config_file={path}"]).models
-    assert [(m.name, str(m.base_path)) for m in models] == [
-        ("a", "/a"),
-        ("b", "/b"),
-        ("c", "/c"),
-        ("d", "/d"),
-    ]
-    assert [m.version_policy for m in models] == [
-        LatestVersions(2),
-        SpecificVersions(frozenset({1, 4})),
-        AllVersions(),
-        LatestVersions(1),
-    ]
-
-
-def test_a_model_config_file_that_cannot_be_read_is_an_error_with_its_line(tmp_path):
-    path = tmp_path / "models.config"
-    path.write_text('model_config_list {\n  config { nam: "a" }\n}')
-    with pytest.raises(ConfigError, match=rf"{path}:2:\d+ : .*nam.*expected text of the message ModelServerConfig"):
-        parse_flags([f"--model_config_file={path}"])
