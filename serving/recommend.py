@@ -73,6 +73,8 @@ def _recommend(flags: argparse.Namespace) -> None:
         of_reasons = [reason.item_id for reasons in why or [] for reason in reasons if reason.item_id is not None]
         asked = list(dict.fromkeys([*items.ids, *of_reasons]))
         titles = dict(zip(asked, client.titles(flags.model, asked), strict=True))
+        if lookup is not None and lookup.counts.without_answer:
+            print(f"{flags.store}: gave no answer; these are recommendations without it", file=sys.stderr)
     if flags.json:
         print(json.dumps(_as_json(items, titles, why), ensure_ascii=False))
     else:

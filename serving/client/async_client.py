@@ -21,7 +21,7 @@ from serving.client.servers import asyncio_server
 from serving.client.signature import Array
 from serving.client.stages import Staged
 from serving.client.tables import chunks_of
-from serving.client.user_features import UserFeatures
+from serving.client.user_features import SHARE_OF_TIME, UserFeatures
 from serving.client.walk import walk_async
 from serving.client.wish import Wish
 
@@ -215,4 +215,6 @@ class AsyncClient(BaseClient):
         if not isinstance(question, AskUsers):
             return await self._sender.send(question, deadline)
         assert self._users is not None
-        return await self._users.of_async(question.users, question.replaced, deadline.remaining_seconds())
+        return await self._users.of_async(
+            question.users, question.replaced, deadline.remaining_seconds() * SHARE_OF_TIME
+        )

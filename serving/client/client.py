@@ -22,7 +22,7 @@ from serving.client.servers import blocking_server
 from serving.client.signature import Array
 from serving.client.stages import Staged
 from serving.client.tables import chunks_of
-from serving.client.user_features import UserFeatures
+from serving.client.user_features import SHARE_OF_TIME, UserFeatures
 from serving.client.walk import walk
 from serving.client.wish import Wish
 
@@ -236,4 +236,4 @@ class Client(BaseClient):
         if not isinstance(question, AskUsers):
             return self._sender.send(question, deadline)
         assert self._users is not None
-        return self._users.of(question.users, question.replaced, deadline.remaining_seconds())
+        return self._users.of(question.users, question.replaced, deadline.remaining_seconds() * SHARE_OF_TIME)

@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 Features = Mapping[str, Any]
 
+# Of the time that a call has left: a store that hangs, however patient its look-up is, leaves the model this much.
+SHARE_OF_TIME = 0.5
+
 
 class UserFeatures(Protocol):
     """Features and recent history of users; never an error, and never much later than asked for."""

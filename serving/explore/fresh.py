@@ -6,8 +6,6 @@ from serving.explore.catalogue import UNKNOWN_ITEM
 from serving.users.dataset_users import UNKNOWN
 from serving.users.lookup import LookupCounts, UserLookup
 
-_SHARE_OF_CALL = 0.25  # of the time of a call: the rest is the model's, also where the store is late
-
 
 class FreshUsers:
     """Histories of a store of users.
@@ -17,7 +15,7 @@ class FreshUsers:
 
     def __init__(self, address: str, timeout_seconds: float) -> None:
         """Open the store at `address`, for calls of that time. Raises ArtifactError where it does not answer."""
-        self.lookup = UserLookup.at(address, timeout_seconds * _SHARE_OF_CALL)
+        self.lookup = UserLookup.at(address, timeout_seconds)
         self._timeout_seconds = timeout_seconds
         self._history = self.lookup.schema().history
 

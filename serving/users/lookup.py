@@ -33,6 +33,11 @@ class LookupCounts:
     failed: int = 0
     skipped: int = 0  # while the store was left alone
 
+    @property
+    def without_answer(self) -> int:
+        """Those of whom the store said nothing at all."""
+        return self.late + self.failed + self.skipped
+
 
 class UserLookup:
     """Features and histories from `store`, for `Client(users=…)`.

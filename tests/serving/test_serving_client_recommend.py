@@ -24,6 +24,13 @@ SCHEMA = Schema.model_validate(
 )
 
 
+class Broken(UserRecord):
+    """A record that no store can read back."""
+
+    def to_json(self):
+        return "no JSON"
+
+
 @pytest.fixture
 def answered(capsys):
     def run(*flags):
@@ -73,4 +80,16 @@ def test_a_store_gives_the_history(target, answered, tmp_path):
     load(store, SCHEMA, [("ann", UserRecord({}, {"history": ["a", "b"]}, 1))])
     code, out, err = answered(*flags)
     assert (code, [item["id"] for item in json.loads(out)["items"]]) == (0, ["b", "a"])
+    store.close()
+
+
+def test_a_store_that_breaks_is_said_and_the_model_answers_alone(target, answered, tmp_path):
+    address = f"sqlite:{tmp_path}/users.db"
+    store = open_store(address)
+    load(store, SCHEMA, [("ann", UserRecord({}, {"history": ["a", "b"]}, 1))])
+    store.update(["ann"], lambda _: [Broken()])
+    flags = ("--server", target, "--model", "towers", "--user", "ann", "--json", "--store", address)
+    code, out, err = answered(*flags)
+    assert (code, [item["id"] for item in json.loads(out)["items"]]) == (0, ["cold"])
+    assert err == f"{address}: gave no answer; these are recommendations without it\n"
     store.close()

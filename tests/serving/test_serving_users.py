@@ -238,6 +238,21 @@ def test_many_requests_wait_no_longer_than_one_for_a_store_that_hangs():
     assert lookup.of(["ann"], ("history",), 60.0) == [{"age": 30.0}]
 
 
+def test_a_look_up_that_is_more_patient_than_the_call_leaves_time_for_the_models_answer(towers):
+    store = Hanging()
+    lookup = UserLookup(store, timeout_seconds=60)
+
+    async def ask():
+        async with AsyncClient(towers, 6, users=lookup) as client:
+            return (await client.recommend("towers", "ann")).ids
+
+    with Client(towers, 6, users=lookup) as client:
+        assert client.recommend("towers", "ann").ids == ("cold",)
+    assert asyncio.run(ask()) == ("cold",)
+    assert lookup.counts.late == lookup.counts.without_answer == 2
+    store.lets_go.set()
+
+
 def test_a_locked_file_does_not_hold_up_readers(tmp_path, towers):
     store = open_store(f"sqlite:{tmp_path}/users.db")
     load(store, SCHEMA, LOADED)
