@@ -53,7 +53,8 @@ def main(arguments: list[str]) -> None:
 
     table = Table(title=", ".join(f"{name} {count:,}" for name, count in dataclasses.asdict(join.counts).items()))
     for name in ("model", "version", "impressions", "items", "top tenth's share", "shown for certain", "mean reward"):
-        table.add_column(name, justify="left" if name == "model" else "right")
+        of_a_word = max(map(len, name.split()))  # names are broken between words alone
+        table.add_column(name, justify="left" if name == "model" else "right", min_width=of_a_word)
     for one in feedback.versions():
         certain = "unknown" if one.certain_share is None else f"{one.certain_share:.1%}"
         shares = (f"{one.top_share:.1%}", certain, f"{one.reward_rate:.4f}")

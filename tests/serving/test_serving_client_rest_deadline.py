@@ -45,7 +45,7 @@ def test_a_server_that_sends_a_byte_at_a_time_is_left_at_the_deadline(at_once):
         ):
             client.status("m")
         assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 4  # it sends for 5 s
 
 
 def test_an_address_that_never_answers_leaves_time_for_the_names_next_one(gateway, monkeypatch):

@@ -239,6 +239,9 @@ def test_the_command_prints_what_each_version_showed(log_of_an_hour, tmp_path, c
     assert out == ""
     assert "impressions 10, joined 10, taken 1" in err
     assert "top tenth's share" in err
+    monkeypatch.setenv("COLUMNS", "80")
+    command.main(["--log", str(log_of_an_hour), "--output", str(tmp_path / "j.parquet")])
+    assert "…" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def test_a_store_that_hangs_costs_its_time_and_then_nothing(redis_server, towers
         road.pause()
         start = time.monotonic()
         assert [client.recommend("towers", "ann").ids for _ in range(5)] == [("cold",)] * 5
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 5  # three look-ups of 0.1 s; one command of the store takes 2 s
         assert (lookup.counts.found, lookup.counts.late, lookup.counts.skipped) == (1, 3, 2)
 
         async def cold():
