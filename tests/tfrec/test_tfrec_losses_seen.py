@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfrec.losses import full_softmax as module
 from tfrec.losses.full_softmax import full_softmax
-from tfrec.losses.seen_items import SeenItems
+from tfrec.losses.seen_items import LEFT_OUT, SeenItems, counted, scattered
 
 ITEMS, DIM = 9, 4
 # Two windows of six steps, the second with padding; −1 has no place in the catalogue. Items come again within a
@@ -46,9 +46,10 @@ def found(tensors, kind=tf.float32):
     return loss, tape.gradient(loss, tensors)
 
 
-@pytest.mark.parametrize("chunk", [1, 4, 5, 6, 100])
-def test_loss_and_gradients_are_those_of_plain_loops(monkeypatch, chunk):
+@pytest.mark.parametrize(("chunk", "has_gpu"), [(1, False), (4, False), (5, False), (6, True), (100, False)])
+def test_loss_and_gradients_are_those_of_plain_loops(monkeypatch, chunk, has_gpu):
     """Chunks end within windows and within segments."""
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"] * has_gpu)
     monkeypatch.setattr(module, "CHUNK_ROWS", chunk)
     values = drawn()
     loss, gradients = found([tf.constant(value) for value in values])
@@ -103,3 +104,14 @@ def test_the_shape_of_the_offsets_is_known_to_a_graph():
         return tf.constant(seen.offsets(tf.constant(0), targets, num_items).shape.rank or -1)
 
     assert int(rank(tf.constant([1, 2]), tf.constant(ITEMS))) == 2
+
+
+@pytest.mark.parametrize("offsets", [counted, scattered])
+def test_what_is_left_out_is_so_once_for_each_time_that_it_was_seen(offsets):
+    """On a CPU by counting, on a GPU by scattering."""
+    left_out = np.array([[3, 9, 3, 0], [9, 9, 9, 9], [8, 1, 9, 2]], np.int32)
+    expected = np.zeros([3, ITEMS], np.float32)
+    for row, item in np.ndenumerate(left_out):
+        if item < ITEMS:
+            expected[row[0], item] += LEFT_OUT
+    np.testing.assert_array_equal(offsets(tf.constant(left_out), tf.constant(ITEMS)), expected)

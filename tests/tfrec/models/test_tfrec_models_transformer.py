@@ -21,6 +21,7 @@ from tests.tfrec.models.sequence_windows import (
 )
 from tests.tfrec.models.taken_items import inputs_of, request
 from tfrec.errors import ConfigError
+from tfrec.models.gru import GRUConfig
 from tfrec.models.sequences.next_item_loss import NextItemLoss
 from tfrec.models.transformer import Transformer, TransformerConfig
 
@@ -205,7 +206,10 @@ def test_the_draws_of_a_step_follow_from_seed_and_step():
 
 def test_one_key_swaps_the_encoder_and_one_alone_can_be_set():
     assert TransformerConfig(encoder={"layers": 3}).encoder.kind == "attention"
-    assert TransformerConfig(encoder={"kind": "gru"}).encoder.kind == "gru"
+    for kind in ("gru", "hstu"):
+        assert TransformerConfig(encoder={"kind": kind}).encoder.kind == kind
+        assert GRUConfig(encoder={"kind": kind, "layers": 3}).encoder.layers == 3
+    assert GRUConfig(encoder={"layers": 3}).encoder.kind == "gru"
 
 
 @pytest.mark.parametrize(
