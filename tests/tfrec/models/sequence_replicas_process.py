@@ -19,6 +19,7 @@ TAKEN = [[0, 1, 2, 1, 4], [3, 1], [5, 6], [2, 0, 5, 3]]
 ROWS = ([[0, 1, 2]], [[3, 1], [2, 0]], [[5, 6, 0]], [[1, 2]], [[4, 4, 1]], [[0, 5], [1, 3]], [[6, 2, 2]], [[2, 5]])
 SIDES = {
     "transformer": (Transformer, TransformerConfig, {"kind": "softmax"}),
+    "unseen": (Transformer, TransformerConfig, {"kind": "softmax", "exclude_seen": True}),
     "sampled": (Transformer, TransformerConfig, {"kind": "sampled_softmax", "num_negatives": 9}),
     "gru": (GRU, GRUConfig, {"kind": "top1_max", "num_negatives": 9}),
 }
