@@ -17,8 +17,8 @@ label (as the log has it), values (other features that histories consist of, suc
 """
 
 
-def main(arguments: list[str], lines: Iterable[str] = sys.stdin) -> None:
-    """Append the events of `lines`; the count goes to stderr.
+def main(arguments: list[str], lines: Iterable[str] | None = None) -> None:
+    """Append the events of `lines`, by default of stdin; the count goes to stderr.
 
     Raises:
         DataError: lines were left out, of each of which stderr has the reason.
@@ -35,7 +35,7 @@ def main(arguments: list[str], lines: Iterable[str] = sys.stdin) -> None:
     count = wrong = 0
     try:
         schema = store.schema()
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(sys.stdin if lines is None else lines, start=1):
             if not line.strip():
                 continue
             try:
