@@ -56,3 +56,10 @@ def ranking(world):
 @pytest.fixture(scope="package")
 def ranking_model(ranking):
     return load_model(ranking.job)
+
+
+def served(path):
+    """A version that is on disk already."""
+    found = Served.__new__(Served)
+    found.path, found.saved = path, tf.saved_model.load(str(path))
+    return found
