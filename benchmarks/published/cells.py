@@ -19,7 +19,6 @@ import yaml
 
 from benchmarks.published.protocol import Judgement, PublishedSplit
 from benchmarks.training.processes import make, run
-from tfrec.errors import ConfigError
 from tfrec.models.base import Recommender
 from tfrec.models.learning import GradientModel
 from tfrec.models.registry import model_class
@@ -80,7 +79,7 @@ def searched(model: str, split: PublishedSplit, trials: int, minutes: int, place
         command += ["--set", f"{key}={'null' if value is None else value}"]
     run(command, study / "log.txt")
     if not (study / "best.yaml").exists():
-        raise ConfigError(f"{model} on {split.name}: no trial ended within --minutes {minutes}; give more")
+        raise SystemExit(f"{model} on {split.name}: no trial ended within --minutes {minutes}; give more")
     best = yaml.safe_load((study / "best.yaml").read_text(encoding="utf-8")) or {}
     found = {f"{section}.{key}": value for section, keys in best.items() for key, value in keys.items()
              if section in ("model", "train")} | alike  # fmt: skip

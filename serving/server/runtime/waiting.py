@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import abc
 import threading
 from typing import Any
 
 
-class LendingThread(threading.Thread):
+class LendingThread(threading.Thread, abc.ABC):
     """A thread of a pool that is told when its work begins and ends to wait for the work of other threads."""
 
+    @abc.abstractmethod
     def lend(self) -> None:
         """Let another thread take what comes."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def take_back(self) -> None:
         """Go on."""
-        raise NotImplementedError
 
 
 def wait_for(lock: Any) -> None:

@@ -114,3 +114,21 @@ def outputs_by_hand(model, steps, places=None, seen=None):
 def logits_by_hand(model, output):
     table, bias = model._items.table.numpy().astype(float), model._items.bias.numpy()[:, 0]
     return [float(output @ table[2 + item]) + bias[2 + item] for item in range(7)]
+
+
+def assert_neighbours_change_nothing(model):
+    """What stands beside a sequence in its row is not seen: packed, its outputs are those of it alone."""
+    packed = encoded(model, windows(*PACKED))
+    for row, sequences in enumerate(PACKED):
+        column = 0
+        for sequence in sequences:
+            alone = encoded(model, windows([sequence]))[0]
+            np.testing.assert_allclose(packed[row, column : column + len(alone)], alone, rtol=1e-4, atol=1e-5)
+            column += len(alone)
+
+
+def assert_no_look_ahead(model):
+    """A later item never changes an earlier output."""
+    one, other = encoded(model, windows([[0, 1, 2, 3, 4]])), encoded(model, windows([[0, 1, 5, 3, 4]]))
+    np.testing.assert_array_equal(one[0, :2], other[0, :2])
+    assert not np.allclose(one[0, 2:], other[0, 2:])

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.tfrec.models.sequence_context import ALL, SEQUENCES, batch_of, inputs_with_context, made, request_of
+from tests.tfrec.models.sequence_context import made
 from tests.tfrec.models.sequence_windows import (
     PACKED,
-    encoded,
+    assert_neighbours_change_nothing,
+    assert_no_look_ahead,
     item_steps_by_hand,
     logits_by_hand,
     next_item_share,
@@ -93,34 +94,11 @@ def test_the_loss_is_the_cross_entropy_of_every_next_item_one_sequence_at_a_time
 
 
 def test_what_stands_beside_a_sequence_in_its_row_changes_nothing():
-    model = model_of()
-    packed = encoded(model, windows(*PACKED))
-    for row, sequences in enumerate(PACKED):
-        column = 0
-        for sequence in sequences:
-            alone = encoded(model, windows([sequence]))[0]
-            np.testing.assert_allclose(packed[row, column : column + len(alone)], alone, rtol=1e-4, atol=1e-5)
-            column += len(alone)
+    assert_neighbours_change_nothing(model_of())
 
 
 def test_a_later_item_never_changes_an_earlier_output():
-    model = model_of()
-    one, other = encoded(model, windows([[0, 1, 2, 3, 4]])), encoded(model, windows([[0, 1, 5, 3, 4]]))
-    np.testing.assert_array_equal(one[0, :2], other[0, :2])
-    assert not np.allclose(one[0, 2:], other[0, 2:])
-
-
-def test_context_items_features_and_relative_time_are_read_as_by_any_encoder():
-    """The loss of packed windows is that of the scores of each request."""
-    encoder = {"kind": "hstu", "dropout": 0.0, "relative_time": True}
-    model = made(Transformer, TransformerConfig, inputs_with_context(SEQUENCES), encoder=encoder, **ALL)
-    losses = []
-    for sequence in SEQUENCES:
-        for step in range(1, len(sequence)):
-            item, device, time_ms = sequence[step]
-            scores = model.scores(request_of(sequence[:step], device, time_ms)).numpy()[0].astype(float)
-            losses.append(math.log(np.exp(scores).sum()) - scores[item])
-    assert float(model.compute_loss(batch_of(SEQUENCES))) == pytest.approx(np.mean(losses), rel=1e-4)
+    assert_no_look_ahead(model_of())
 
 
 def test_dropout_is_of_training_alone_and_follows_from_its_seed():

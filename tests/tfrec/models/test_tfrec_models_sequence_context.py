@@ -67,6 +67,7 @@ def test_the_gradient_of_the_bias_is_that_of_looking_it_up():
     [
         (Transformer, TransformerConfig, {"dropout": 0.0, "relative_time": True}),
         (Transformer, TransformerConfig, {"dropout": 0.0, "relative_time": True, "relative_places": True}),
+        (Transformer, TransformerConfig, {"kind": "hstu", "dropout": 0.0, "relative_time": True}),
         (GRU, GRUConfig, {"dropout": 0.0}),
     ],
 )
